@@ -1,0 +1,68 @@
+"""Owns the values that travel between layers; does not compute."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+CropMode = Literal["center", "squash", "border"]
+
+
+@dataclass(frozen=True, slots=True)
+class PreprocessSpec:
+    """How an image becomes the network's input; fields and defaults are those of timm's `pretrained_cfg`.
+
+    Sizes in pixels; `mean` and `std` on the 0 … 1 scale, one per channel.
+    """
+
+    height: int = 224
+    width: int = 224
+    interpolation: Interpolation = "bicubic"
+    crop_pct: float = 0.875  # the crop's share of the resized image
+    crop_mode: CropMode = "center"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One class and its softmax score, 0 … 1."""
+
+    label: str
+    index: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Where the time of one job went, in milliseconds; `total` also counts what lies between the stages."""
+
+    decode_ms: float
+    queue_ms: float
+    inference_ms: float
+    total_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """The answer to one image: predictions in descending order, and how it came about."""
+
+    model: str
+    predictions: tuple[Prediction, ...]
+    timing: Timing
+    batch_size: int
+    notice: str | None = None  # set when the answer does not come from a trained model
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What is being served."""
+
+    name: str
+    variant: str
+    parameters: int
+    labels: tuple[str, ...] = field(repr=False)
+    preprocess: PreprocessSpec
+    sha256: str | None  # of the weights file; None for random weights and for noop
+    device: str
+    precision: str
+    notice: str | None = None

@@ -1,0 +1,166 @@
+"""Owns the error tree; does not know HTTP numbers, which one table at the edge gives to each class.
+
+VitServeError
+├── RequestError               the caller sent something that cannot be answered
+│   ├── EmptyBody              no bytes at all
+│   ├── MalformedRequest       not the JSON, base64 or multipart form it claims to be
+│   ├── NotAnImage             bytes of no format that we read
+│   ├── CorruptImage           the right format, but broken or cut short
+│   ├── TooManyPixels          refused by its header, before decoding
+│   ├── BodyTooLarge           more bytes than the limit
+│   ├── TooManyImages          more images in one request than the limit
+│   ├── InvalidTopK            top_k outside 1 … number of classes
+│   └── InvalidTimeout         a request timeout that is no positive number
+├── Unavailable                nothing is wrong with the request; try again
+│   ├── Overloaded             no room, or the wait would be too long; carries retry_after_s
+│   ├── NotReady               the model is still warming up
+│   └── Draining               the service is going down
+├── DeadlineExceeded           accepted, but not answered within its timeout
+├── InferenceFailed            the device or the network failed on this job
+└── SetupError                 the service cannot start as configured
+    ├── UnknownVariant         no architecture of that name
+    ├── PackageError           a model package that is missing, corrupt, mismatched or unsafe
+    ├── DeviceError            a device or precision that this machine has not
+    └── DatasetError           training data that cannot be used
+"""
+
+from typing import ClassVar
+
+
+class VitServeError(Exception):
+    """Base of everything raised on purpose. `code` is stable and meant for programs; str() is a sentence for people."""
+
+    code: ClassVar[str] = "internal_error"
+
+
+class RequestError(VitServeError):
+    """The caller's input is at fault; sending it again will fail again."""
+
+    code = "bad_request"
+
+
+class EmptyBody(RequestError):
+    """There were no bytes where an image was expected."""
+
+    code = "empty_body"
+
+
+class MalformedRequest(RequestError):
+    """The envelope around the image (JSON, base64, multipart) could not be read."""
+
+    code = "malformed_request"
+
+
+class NotAnImage(RequestError):
+    """The bytes are of no image format that is read here."""
+
+    code = "not_an_image"
+
+
+class CorruptImage(RequestError):
+    """The bytes begin like an image but cannot be decoded to the end."""
+
+    code = "corrupt_image"
+
+
+class TooManyPixels(RequestError):
+    """The header announces more pixels than the limit; nothing was decoded."""
+
+    code = "too_many_pixels"
+
+
+class BodyTooLarge(RequestError):
+    """The body is over the byte limit; it was not read whole."""
+
+    code = "body_too_large"
+
+
+class TooManyImages(RequestError):
+    """One request holds more images than the limit."""
+
+    code = "too_many_images"
+
+
+class InvalidTopK(RequestError):
+    """`top_k` is not a whole number from 1 to the number of classes."""
+
+    code = "invalid_top_k"
+
+
+class InvalidTimeout(RequestError):
+    """The request's own timeout is not a positive number of milliseconds."""
+
+    code = "invalid_timeout"
+
+
+class Unavailable(VitServeError):
+    """The service cannot take the request now; the same request may succeed later."""
+
+    code = "unavailable"
+
+
+class Overloaded(Unavailable):
+    """No room for another job, or its wait would outlast its welcome.
+
+    `retry_after_s`: seconds after which room is expected, from the measured rate.
+    """
+
+    code = "overloaded"
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class NotReady(Unavailable):
+    """The model is not warmed up yet."""
+
+    code = "not_ready"
+
+
+class Draining(Unavailable):
+    """The service is shutting down and takes no new work."""
+
+    code = "draining"
+
+
+class DeadlineExceeded(VitServeError):
+    """The job was accepted but its deadline passed before the answer was there."""
+
+    code = "deadline_exceeded"
+
+
+class InferenceFailed(VitServeError):
+    """The forward pass failed; the cause is chained."""
+
+    code = "inference_failed"
+
+
+class SetupError(VitServeError):
+    """The service, or a command, cannot start as configured."""
+
+    code = "setup_error"
+
+
+class UnknownVariant(SetupError):
+    """No architecture has that name."""
+
+    code = "unknown_variant"
+
+
+class PackageError(SetupError):
+    """A model package is missing, corrupt, mismatched or unsafe; the message names file, key and shapes."""
+
+    code = "invalid_package"
+
+
+class DeviceError(SetupError):
+    """The device or precision asked for is not available on this machine."""
+
+    code = "device_unavailable"
+
+
+class DatasetError(SetupError):
+    """The training data cannot be read or is not organised as expected."""
+
+    code = "invalid_dataset"

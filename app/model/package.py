@@ -1,0 +1,229 @@
+"""Owns the model package, a directory in timm's hub layout; does not know foreign checkpoints.
+
+`config.json` and `model.safetensors` travel to and from timm; what is ours stands under the key `vit_serve`.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from app.domain import CropMode, Interpolation, PreprocessSpec
+from app.errors import PackageError
+from app.model.variants import ViTConfig, variant
+from app.model.vit import VisionTransformer
+
+CONFIG_NAME: Final = "config.json"
+WEIGHTS_NAME: Final = "model.safetensors"
+_MAX_CONFIG_BYTES: Final = 32 * 2**20  # labels of 21,843 classes take 2
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPackage:
+    """A network with its weights (float32, on the CPU, in evaluation mode) and all that is needed to serve it."""
+
+    name: str
+    architecture: str
+    network: VisionTransformer = field(repr=False)
+    labels: tuple[str, ...] = field(repr=False)
+    preprocess: PreprocessSpec
+    sha256: str | None
+    temperature: float = 1.0  # logits are divided by it before the softmax; fitted on validation data
+
+
+def load_package(directory: Path) -> ModelPackage:
+    """Reads and checks a package.
+
+    Raises PackageError that names the file and, where it applies, the key and both shapes.
+    """
+    config_path, weights_path = directory / CONFIG_NAME, directory / WEIGHTS_NAME
+    for path in (config_path, weights_path):
+        if not path.is_file():
+            raise PackageError(f"{path}: there is no such file; a model package holds {CONFIG_NAME} and {WEIGHTS_NAME}")
+    config = _read_json(config_path)
+    try:
+        architecture, vit_config, labels, spec = parse_config(config)
+        own = _mapping(config.get("vit_serve", {}), "vit_serve")
+        temperature = float(_mapping(own.get("calibration", {}), "calibration").get("temperature", 1.0))
+        if not temperature > 0:
+            raise ValueError(f"the calibration temperature is {temperature}; it must be positive")
+    except (KeyError, TypeError, ValueError) as error:
+        raise PackageError(f"{config_path}: {error}") from error
+    sha256 = file_sha256(weights_path)
+    if own.get("sha256", sha256) != sha256:
+        raise PackageError(f"{weights_path}: SHA-256 is {sha256}, but {config_path} says {own['sha256']}")
+    network = VisionTransformer(vit_config)
+    network.load_state_dict(_read_weights(weights_path, network), assign=True)
+    tag = _pretrained_cfg(config).get("tag")
+    return ModelPackage(
+        name=f"{architecture}.{tag}" if tag else architecture,
+        architecture=architecture,
+        network=network.eval().requires_grad_(False),
+        labels=labels,
+        preprocess=spec,
+        sha256=sha256,
+        temperature=temperature,
+    )
+
+
+def save_package(
+    directory: Path, package: ModelPackage, dtype: torch.dtype = torch.float32, notes: Mapping[str, object] | None = None
+) -> str:
+    """Writes a package and returns the SHA-256 of its weights; `notes` go beside ours under `vit_serve`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.detach().to(dtype).contiguous() for name, tensor in package.network.state_dict().items()}
+    save_file(state, directory / WEIGHTS_NAME, metadata={"format": "pt"})
+    config, spec = package.network.config, package.preprocess
+    sha256 = file_sha256(directory / WEIGHTS_NAME)
+    base, _, tag = package.name.partition(".")
+    document = {
+        "architecture": package.architecture,
+        "num_classes": config.num_classes,
+        "num_features": config.embed_dim,
+        "global_pool": "token",
+        "model_args": _model_args(config),
+        "label_names": list(package.labels),
+        "pretrained_cfg": {
+            "tag": tag or base,
+            "input_size": [config.in_chans, spec.height, spec.width],
+            "fixed_input_size": True,
+            "interpolation": spec.interpolation,
+            "crop_pct": spec.crop_pct,
+            "crop_mode": spec.crop_mode,
+            "mean": list(spec.mean),
+            "std": list(spec.std),
+            "num_classes": config.num_classes,
+            "first_conv": "patch_embed.proj",
+            "classifier": "head",
+        },
+        "vit_serve": {"sha256": sha256, "calibration": {"temperature": package.temperature}, **(notes or {})},
+    }
+    (directory / CONFIG_NAME).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return sha256
+
+
+def parse_config(config: Mapping[str, Any]) -> tuple[str, ViTConfig, tuple[str, ...], PreprocessSpec]:
+    """timm's `config.json` → architecture, shape, labels, preprocessing.
+
+    Values may stand at the top level too, as in older files; what is missing takes timm's defaults.
+    Raises ValueError, TypeError or KeyError with a message fit for a person.
+    """
+    architecture = config["architecture"] if "architecture" in config else _missing("architecture")
+    pretrained = _pretrained_cfg(config)
+    args = {f.name: value for f in fields(ViTConfig) if (value := config.get("model_args", {}).get(f.name)) is not None}
+    if unknown := sorted(set(config.get("model_args", {})) - {f.name for f in fields(ViTConfig)}):
+        raise ValueError(f"model_args {unknown} are not understood")
+    if isinstance(args.get("img_size"), int):
+        args["img_size"] = (args["img_size"],) * 2
+    if "img_size" in args:
+        args["img_size"] = tuple(args["img_size"])
+    num_classes = config.get("num_classes", pretrained.get("num_classes"))
+    if num_classes is not None:
+        args["num_classes"] = int(num_classes)
+    base = variant(architecture)
+    channels, height, width = pretrained.get("input_size", (base.in_chans, *args.get("img_size", base.img_size)))
+    shape = replace(base, **{"img_size": (height, width), "in_chans": channels, **args})
+    if channels != 3:
+        raise ValueError(f"input_size has {channels} channels; only RGB is served")
+    if shape.img_size != (height, width):
+        raise ValueError(f"model_args img_size {shape.img_size} is not input_size ({height}, {width})")
+    spec = PreprocessSpec(
+        height=height,
+        width=width,
+        interpolation=_one_of(pretrained.get("interpolation", "bicubic"), get_args(Interpolation), "interpolation"),
+        crop_pct=_fraction(pretrained.get("crop_pct") or 0.875),
+        crop_mode=_one_of(pretrained.get("crop_mode") or "center", get_args(CropMode), "crop_mode"),
+        mean=_triple(pretrained.get("mean", PreprocessSpec().mean), "mean"),
+        std=_triple(pretrained.get("std", PreprocessSpec().std), "std"),
+    )
+    names = config.get("label_names", pretrained.get("label_names", config.get("labels")))
+    labels = tuple(map(str, names)) if names else tuple(f"class_{i}" for i in range(shape.num_classes))
+    if len(labels) != shape.num_classes:
+        raise ValueError(f"there are {len(labels)} label_names for {shape.num_classes} classes")
+    return architecture, shape, labels, spec
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > _MAX_CONFIG_BYTES:
+        raise PackageError(f"{path}: over {_MAX_CONFIG_BYTES} bytes, which no model's configuration needs")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return _mapping(document, "the document")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise PackageError(f"{path}: not a JSON object: {error}") from error
+
+
+def _read_weights(path: Path, network: VisionTransformer) -> dict[str, Tensor]:
+    """The tensors as float32; keys and shapes are compared before anything is allocated."""
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no iterator
+            problems = [f"key {name!r} is missing" for name in expected.keys() - found.keys()]
+            problems += [f"key {name!r} is not part of the network" for name in found.keys() - expected.keys()]
+            problems += [
+                f"{name!r} has shape {found[name]}, the network wants {expected[name]}"
+                for name in expected.keys() & found.keys()
+                if found[name] != expected[name]
+            ]
+            if problems:
+                raise PackageError(f"{path}: " + "; ".join(sorted(problems)[:8]) + (" …" if len(problems) > 8 else ""))
+            return {name: file.get_tensor(name).to(torch.float32) for name in expected}
+    except SafetensorError as error:
+        raise PackageError(f"{path}: not a valid safetensors file: {error}") from error
+
+
+def _model_args(config: ViTConfig) -> dict[str, object]:
+    """The arguments that timm's `VisionTransformer` takes too; its `representation_size` is gone, ours stays ours."""
+    args = asdict(config)
+    for name in ("num_classes", "in_chans", "norm_eps", "drop_rate", "attn_drop_rate", "drop_path_rate", "patch_drop_rate"):
+        del args[name]
+    if args["representation_size"] is None:
+        del args["representation_size"]
+    return args
+
+
+def _pretrained_cfg(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _mapping(config.get("pretrained_cfg", config), "pretrained_cfg")
+
+
+def _mapping(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{name} is {type(value).__name__}, not an object")
+    return value
+
+
+def _missing(key: str) -> Any:
+    raise KeyError(f"key {key!r} is missing")
+
+
+def _one_of(value: Any, choices: tuple[str, ...], name: str) -> Any:
+    if value not in choices:
+        raise ValueError(f"{name} {value!r} is none of {', '.join(choices)}")
+    return value
+
+
+def _fraction(value: Any) -> float:
+    if not 0 < float(value) <= 1:
+        raise ValueError(f"crop_pct {value} is not in (0, 1]")
+    return float(value)
+
+
+def _triple(values: Any, name: str) -> tuple[float, float, float]:
+    if len(values) != 3:
+        raise ValueError(f"{name} has {len(values)} values; three are needed")
+    red, green, blue = map(float, values)
+    return red, green, blue

@@ -1,0 +1,91 @@
+"""Owns every option once: name, default, unit, environment variable, when to change it; does not act on any."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The options of the service. Each is also an environment variable: `VIT_` and the name in capitals.
+
+    Units stand in the names. A value that does not fit raises pydantic's ValidationError, which names the option.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="VIT_", frozen=True, extra="ignore")
+
+    model: Annotated[
+        str,
+        Field(
+            description="What to serve: `embedded`, a model package's directory, `random:<variant>` (random weights, "
+            "for load tests) or `noop` (no forward pass, to measure all the rest)."
+        ),
+    ] = "embedded"
+    device: Annotated[
+        str,
+        Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`auto` takes the first GPU if there is one."),
+    ] = "auto"
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"],
+        Field(description="`auto` takes bfloat16 where the device computes in it and its answers agree with float32."),
+    ] = "auto"
+    threads: Annotated[
+        int,
+        Field(ge=0, le=1024, description="CPU cores to compute on; 0: all that this process may use."),
+    ] = 0
+    max_batch_size: Annotated[
+        int,
+        Field(ge=0, le=1024, description="Images in one forward pass at most; 0: 8 on a CPU, 64 on a GPU."),
+    ] = 0
+
+    host: Annotated[str, Field(description="Address to listen on; 0.0.0.0 in a container.")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on.")] = 8000
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Field(description='Web origins that may call from a browser, as JSON: `["https://example.org"]`; `["*"]`: any.'),
+    ] = ()
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="Least important log line that is shown.")
+    ] = "info"
+
+    slots: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=65536,
+            description="Images between admission and answer at most; each costs the bytes of one network input.",
+        ),
+    ] = 256
+    max_wait_ms: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="A request that would wait longer than this for its turn is refused at once with 503. "
+            "Raise it where clients prefer late answers to none.",
+        ),
+    ] = 500.0
+    request_timeout_ms: Annotated[
+        float,
+        Field(gt=0, description="Deadline of a request that names none in `X-Request-Timeout-Ms`; also its ceiling."),
+    ] = 30_000.0
+    decode_threads: Annotated[
+        int, Field(ge=0, le=1024, description="Threads that decode images; 0: one per CPU core.")
+    ] = 0
+    max_body_bytes: Annotated[
+        int, Field(ge=1024, description="Largest request body; larger ones get 413 before they are read whole.")
+    ] = 16 * 2**20
+    max_pixels: Annotated[
+        int, Field(ge=1, description="Most pixels in one image, judged by its header before decoding.")
+    ] = 50_000_000
+    max_images_per_request: Annotated[int, Field(ge=1, le=4096, description="Most images in one request.")] = 32
+    drain_delay_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="Seconds between SIGTERM and closing the port, answering 503 on /readyz meanwhile; "
+            "longer than the load balancer's probe interval.",
+        ),
+    ] = 0.0
+    drain_timeout_s: Annotated[
+        float, Field(gt=0, description="Seconds that work in flight may take to finish after the port is closed.")
+    ] = 20.0
