@@ -8,6 +8,7 @@ VitServeError
 │   ├── CorruptImage           the right format, but broken or cut short
 │   ├── TooManyPixels          refused by its header, before decoding
 │   ├── BodyTooLarge           more bytes than the limit
+│   ├── BodyTimeout            the body did not arrive in time
 │   ├── TooManyImages          more images in one request than the limit
 │   ├── InvalidTopK            top_k outside 1 … number of classes
 │   └── InvalidTimeout         a request timeout that is no positive number
@@ -15,6 +16,7 @@ VitServeError
 │   ├── Overloaded             no room, or the wait would be too long; carries retry_after_s
 │   ├── NotReady               the model is still warming up
 │   └── Draining               the service is going down
+├── ClientGone                 the caller left before the answer
 ├── DeadlineExceeded           accepted, but not answered within its timeout
 ├── InferenceFailed            the device or the network failed on this job
 └── SetupError                 the service cannot start as configured
@@ -75,6 +77,12 @@ class BodyTooLarge(RequestError):
     code = "body_too_large"
 
 
+class BodyTimeout(RequestError):
+    """The body did not arrive whole within the request's timeout."""
+
+    code = "body_timeout"
+
+
 class TooManyImages(RequestError):
     """One request holds more images than the limit."""
 
@@ -122,6 +130,12 @@ class Draining(Unavailable):
     """The service is shutting down and takes no new work."""
 
     code = "draining"
+
+
+class ClientGone(VitServeError):
+    """The caller closed the connection; its work was cancelled and nobody reads the answer."""
+
+    code = "client_gone"
 
 
 class DeadlineExceeded(VitServeError):

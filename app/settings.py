@@ -78,6 +78,12 @@ class Settings(BaseSettings):
         int, Field(ge=1, description="Most pixels in one image, judged by its header before decoding.")
     ] = 50_000_000
     max_images_per_request: Annotated[int, Field(ge=1, le=4096, description="Most images in one request.")] = 32
+    max_open_requests: Annotated[
+        int, Field(ge=1, description="Requests being read or answered at most; more get 503. Bounds memory with max_body_bytes.")
+    ] = 512
+    stall_timeout_s: Annotated[
+        float, Field(gt=0, description="A batch on the device longer than this makes /livez fail, so that we are restarted.")
+    ] = 60.0
     drain_delay_s: Annotated[
         float,
         Field(

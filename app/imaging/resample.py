@@ -95,3 +95,8 @@ def _resize_pillow(
     box = (left * across, top * down, (left + columns) * across, (top + rows) * down)
     box = (box[0], box[1], min(box[2], pixels.shape[1]), min(box[3], pixels.shape[0]))
     return np.asarray(Image.fromarray(pixels).resize((columns, rows), _PILLOW[kernel], box=box))
+
+
+def use_one_core() -> None:
+    """Keeps this thread's kernels on one core: each thread that enters a parallel kernel brings its own team."""
+    torch.set_num_threads(1)

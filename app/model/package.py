@@ -36,6 +36,7 @@ class ModelPackage:
     preprocess: PreprocessSpec
     sha256: str | None
     temperature: float = 1.0  # logits are divided by it before the softmax; fitted on validation data
+    notice: str | None = None  # said with every answer where the weights are not trained ones
 
 
 def load_package(directory: Path) -> ModelPackage:

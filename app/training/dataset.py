@@ -1,6 +1,9 @@
 """Owns image folders → tensors and the split; does not augment."""
 
+import hashlib
 import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,6 +19,8 @@ from app.imaging.decode import DecodeLimits
 from app.imaging.resample import preprocess
 
 _SUFFIXES: Final = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+# What zipfile raises on members that are damaged, encrypted or packed by a method that Python lacks.
+_READ_ERRORS: Final = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 Progress = Callable[[int, int], None]  # (done, total)
 
 
@@ -31,55 +36,88 @@ class Dataset:
         """The images at `index`, in that order."""
         return Dataset(self.images[index], self.targets[index], self.classes)
 
+    def fingerprint(self) -> str:
+        """Hex digest of pixels, targets and class names: two datasets that train alike have the same."""
+        digest = hashlib.sha256(repr((self.classes, tuple(self.images.shape))).encode())
+        digest.update(self.targets.contiguous().numpy().data)
+        digest.update(self.images.contiguous().numpy().data)
+        return digest.hexdigest()
+
 
 def load_dataset(path: Path, spec: PreprocessSpec, progress: Progress = lambda done, total: None) -> Dataset:
     """Reads a folder or zip of images; the class is the name of the folder an image lies in.
 
-    Every image goes through the same decoder and preprocessing as in serving.
-    Raises DatasetError if there is nothing to read, one class only, or an image is broken.
+    Every image goes through the same decoder and preprocessing as in serving. Hidden files are left out.
+    Raises DatasetError if there is nothing to read, one class only, an image outside the class folders, or one broken.
     """
-    names = sorted(_names(path), key=lambda name: (PurePosixPath(name).parent.name, name))
-    classes = tuple(sorted({PurePosixPath(name).parent.name for name in names}))
-    if len(classes) < 2:
-        raise DatasetError(f"{path}: found {len(names)} images in {len(classes)} classes; at least two classes are needed")
+    names = sorted(_names(path), key=lambda name: (_class_of(name), name))
+    numbers = {name: i for i, name in enumerate(sorted({_class_of(name) for name in names}))}
+    if "" in numbers:
+        raise DatasetError(f"{path}: {names[0]} lies in no folder; each image must lie in one named after its class")
+    if len(numbers) < 2:
+        raise DatasetError(f"{path}: found {len(names)} images, {len(numbers)} classes; at least two classes are needed")
     images = np.empty((len(names), spec.height, spec.width, 3), dtype=np.uint8)
-    targets = torch.tensor([classes.index(PurePosixPath(name).parent.name) for name in names])
     for i, (name, data) in enumerate(zip(names, _read(path, names), strict=True)):
         try:
             preprocess(data, spec, DecodeLimits(), images[i])
         except RequestError as error:
             raise DatasetError(f"{path}: {name}: {error}") from error
         progress(i + 1, len(names))
-    return Dataset(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), targets, classes)
+    targets = torch.tensor([numbers[_class_of(name)] for name in names])
+    return Dataset(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), targets, tuple(numbers))
 
 
 def split(dataset: Dataset, validation_share: float, seed: int) -> tuple[Dataset, Dataset]:
-    """(train, validation), stratified: the same share of every class, drawn with `seed`."""
+    """(train, validation), stratified: the same share of every class, drawn with `seed`; at least one image to each.
+
+    Raises DatasetError if a class has fewer than two images.
+    """
+    sizes = Counter(dataset.targets.tolist())
+    if small := [name for label, name in enumerate(dataset.classes) if sizes[label] < 2]:
+        raise DatasetError(f"class {small[0]!r} has fewer than two images: one to train on and one to validate with")
     generator = torch.Generator().manual_seed(seed)
     held_out: list[Tensor] = []
     for label in range(len(dataset.classes)):
         members = (dataset.targets == label).nonzero().flatten()
         order = torch.randperm(len(members), generator=generator)
-        held_out.append(members[order[: max(1, round(len(members) * validation_share))]])
+        count = min(max(1, round(len(members) * validation_share)), len(members) - 1)
+        held_out.append(members[order[:count]])
     chosen = torch.zeros(len(dataset.targets), dtype=torch.bool)
     chosen[torch.cat(held_out)] = True
     return dataset.subset((~chosen).nonzero().flatten()), dataset.subset(chosen.nonzero().flatten())
 
 
+def _class_of(name: str) -> str:
+    return PurePosixPath(name).parent.name
+
+
 def _names(path: Path) -> list[str]:
     if path.is_dir():
-        return [p.relative_to(path).as_posix() for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES]
-    if zipfile.is_zipfile(path):
+        return [n for p in path.rglob("*") if _is_image(n := p.relative_to(path).as_posix()) and p.is_file()]
+    if not path.exists():
+        raise DatasetError(f"{path}: there is no such file or folder")
+    try:
         with zipfile.ZipFile(path) as archive:
-            return [n for n in archive.namelist() if PurePosixPath(n).suffix.lower() in _SUFFIXES]
-    raise DatasetError(f"{path}: neither a folder nor a zip of images")
+            return [entry.filename for entry in archive.infolist() if not entry.is_dir() and _is_image(entry.filename)]
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DatasetError(f"{path}: neither a folder nor a zip of images: {error}") from error
+
+
+def _is_image(name: str) -> bool:
+    """By suffix; what macOS and editors leave behind (`__MACOSX/._cat.jpg`) is none."""
+    parts = PurePosixPath(name).parts
+    return PurePosixPath(name).suffix.lower() in _SUFFIXES and not any(p.startswith((".", "__MACOSX")) for p in parts)
 
 
 def _read(path: Path, names: list[str]) -> Iterator[bytes]:
-    if path.is_dir():
+    archive = None if path.is_dir() else zipfile.ZipFile(path)
+    try:
         for name in names:
-            yield (path / name).read_bytes()
-        return
-    with zipfile.ZipFile(path) as archive:
-        for name in names:
-            yield archive.read(name)
+            try:
+                data = archive.read(name) if archive else (path / name).read_bytes()
+            except _READ_ERRORS as error:
+                raise DatasetError(f"{path}: {name} cannot be read: {error}") from error
+            yield data
+    finally:
+        if archive:
+            archive.close()

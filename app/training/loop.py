@@ -4,18 +4,24 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from time import monotonic
+from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.domain import PreprocessSpec
+from app.errors import SetupError
 from app.model.variants import variant
 from app.model.vit import VisionTransformer
 from app.training.augment import augment
 from app.training.dataset import Dataset
 from app.training.recipe import Recipe
+
+# What torch.load and load_state_dict raise on a file that is damaged, no checkpoint, or one of another network.
+_LOAD_ERRORS: Final = (OSError, RuntimeError, LookupError, TypeError, AttributeError, ValueError, EOFError, UnpicklingError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,28 +71,34 @@ class Trainer:
         self.step = 0
 
     def run(self, train: Dataset, validation: Dataset, checkpoint: Path) -> Iterator[StepReport | EpochReport]:
-        """Trains to the last epoch, reporting as it goes; resumes from `checkpoint` if that exists."""
+        """Trains to the last epoch, reporting as it goes; resumes from `checkpoint` if that exists.
+
+        Raises SetupError if the checkpoint is unreadable, or of another network or other images, and
+        FloatingPointError as soon as a loss or gradient is no number; the checkpoint is then the last good one.
+        """
+        fingerprint = train.fingerprint()
         if checkpoint.exists():
-            self._load(checkpoint)
+            self._load(checkpoint, fingerprint)
         images, targets = train.images.to(self.device), train.targets.to(self.device)
         while self.epoch < self.recipe.epochs:
-            started, loss_sum, steps = monotonic(), 0.0, 0
+            started_at, loss_sum, steps, seen, rate = monotonic(), 0.0, 0, 0, 0.0
             for index in self._batches(len(targets)):
                 loss = self._train_step(images[index], targets[index], len(targets))
-                loss_sum, steps = loss_sum + loss, steps + 1
-                rate = steps * self.recipe.batch_size / (monotonic() - started)
+                loss_sum, steps, seen = loss_sum + loss, steps + 1, seen + len(index)
+                rate = seen / max(monotonic() - started_at, 1e-9)
                 yield StepReport(self.step, self._total_steps(len(targets)), loss, rate)
             self.epoch += 1
             validation_loss, accuracy, _ = self.evaluate(validation)
-            self._save(checkpoint)
-            yield EpochReport(self.epoch, loss_sum / max(steps, 1), validation_loss, accuracy, rate)
+            self._save(checkpoint, fingerprint)
+            yield EpochReport(self.epoch, loss_sum / steps, validation_loss, accuracy, rate)
 
     @torch.inference_mode()
     def evaluate(self, dataset: Dataset) -> tuple[float, float, Tensor]:
         """(cross-entropy, accuracy, logits (n, classes) on the CPU) of the averaged weights."""
         network = self.average.eval()
         parts = [
-            network(self._normalise(part.to(self.device).float() / 255)).cpu() for part in dataset.images.split(256)
+            network(self._normalise(part.to(self.device).float() / 255)).cpu()
+            for part in torch.split(dataset.images, 256)
         ]
         logits = torch.cat(parts)
         accuracy = (logits.argmax(dim=1) == dataset.targets).float().mean().item()
@@ -107,15 +119,18 @@ class Trainer:
         for ours, theirs in zip(self.worker.parameters(), self.master.parameters(), strict=True):
             assert ours.grad is not None
             theirs.grad, ours.grad = ours.grad.float(), None
-        nn.utils.clip_grad_norm_(self.master.parameters(), recipe.grad_clip)
-        factor = _schedule(self.step, total, recipe.warmup_epochs * total / recipe.epochs)
+        norm = nn.utils.clip_grad_norm_(self.master.parameters(), recipe.grad_clip)
+        if not math.isfinite(value := loss.item()) or not torch.isfinite(norm):
+            raise FloatingPointError(f"step {self.step}: the loss is {value}, the norm of its gradient {norm.item()}")
+        warmup_epochs = min(recipe.warmup_epochs, recipe.epochs / 2)  # a short run must get to its descent too
+        factor = _schedule(self.step, total, warmup_epochs * total / recipe.epochs)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate * factor
             optimizer.step()
         self.step += 1
         self._update_average()
-        return loss.item()
+        return value
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -127,12 +142,13 @@ class Trainer:
 
     def _batches(self, size: int) -> list[Tensor]:
         order = torch.randperm(size, generator=torch.Generator().manual_seed(self.recipe.seed + self.epoch))
-        return list(order.to(self.device).split(self.recipe.batch_size))[: max(size // self.recipe.batch_size, 1)]
+        batches = torch.split(order.to(self.device), self.recipe.batch_size)
+        return list(batches[: max(size // self.recipe.batch_size, 1)])  # what does not fill a batch waits its turn
 
     def _total_steps(self, size: int) -> int:
         return self.recipe.epochs * max(size // self.recipe.batch_size, 1)
 
-    def _save(self, path: Path) -> None:
+    def _save(self, path: Path, fingerprint: str) -> None:
         state = {
             "epoch": self.epoch,
             "step": self.step,
@@ -140,19 +156,29 @@ class Trainer:
             "average": self.average.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "generator": torch.get_rng_state(),
+            "data": fingerprint,
         }
+        if self.device.type == "cuda":
+            state["device_generator"] = torch.cuda.get_rng_state(self.device)
         partial = path.with_suffix(".partial")
         torch.save(state, partial)
         partial.replace(path)  # atomic: a run killed while saving still resumes from the epoch before
 
-    def _load(self, path: Path) -> None:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        self.epoch, self.step = state["epoch"], state["step"]
-        self.master.load_state_dict(state["master"])
-        self.average.load_state_dict(state["average"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        torch.set_rng_state(state["generator"])
+    def _load(self, path: Path, fingerprint: str) -> None:
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            if state.get("data", fingerprint) != fingerprint:
+                raise SetupError(f"{path}: was trained on other images or another split of them")
+            self.master.load_state_dict(state["master"])
+            self.average.load_state_dict(state["average"])
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+            torch.set_rng_state(state["generator"])
+            if self.device.type == "cuda" and "device_generator" in state:
+                torch.cuda.set_rng_state(state["device_generator"], self.device)
+            self.epoch, self.step = state["epoch"], state["step"]
+        except _LOAD_ERRORS as error:
+            raise SetupError(f"{path}: not a checkpoint of this run: {error}") from error
 
 
 def _optimizers(network: VisionTransformer, recipe: Recipe) -> list[torch.optim.Optimizer]:

@@ -1,15 +1,20 @@
 """Owns the options of a training run, one dataclass that is written beside the result; does not train."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from app.errors import DatasetError
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that, with the data and the seed, determines a run. Rates per image or per step as named."""
+    """Everything that, with the data and the seed, determines a run. Rates per image or per step as named.
+
+    Raises ValueError, naming the option, for a value that makes no sense.
+    """
 
     variant: str = "vit_nano_patch4_32"
     epochs: int = 20
@@ -34,6 +39,24 @@ class Recipe:
     colour: float = 0.3  # strength of brightness, contrast and saturation jitter
     augment_until: float = 1.0  # share of the run after which only the flip is left
 
+    def __post_init__(self) -> None:
+        for name in ("crop_scale", "crop_ratio"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ValueError(f"{name} is ({low}, {high}); it must be two numbers, 0 < low <= high")
+        for name in ("epochs", "batch_size", "learning_rate", "grad_clip"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
+        for name in ("validation_share", "label_smoothing", "drop_path_rate", "patch_drop_rate", "ema_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1")
+        for name in ("patch_drop_until", "flip", "colour", "augment_until"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
+        for name in ("seed", "weight_decay", "warmup_epochs"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
+
     def to_json(self) -> str:
         """The recipe as a JSON document."""
         return json.dumps(asdict(self), indent=1) + "\n"
@@ -46,9 +69,31 @@ def load_recipe(path: Path) -> Recipe:
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        known = {f.name for f in fields(Recipe)}
-        if unknown := sorted(set(values) - known):
-            raise ValueError(f"unknown options {unknown}")
-        return Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        if not isinstance(values, dict):
+            raise TypeError("not a JSON object")
+        return Recipe(**{name: _checked(name, value) for name, value in values.items()})
     except (OSError, ValueError, TypeError) as error:
         raise DatasetError(f"{path}: not a training recipe: {error}") from error
+
+
+def _checked(name: str, value: Any) -> Any:
+    """The value if it is of the kind that the option's default is; whole numbers pass as fractions."""
+    defaults = {f.name: f.default for f in fields(Recipe)}
+    if name not in defaults:
+        raise ValueError(f"there is no option {name!r}; there are: {', '.join(defaults)}")
+    default = defaults[name]
+    if isinstance(default, tuple):
+        if not isinstance(value, list) or len(value) != len(default):
+            raise TypeError(f"{name} must be a list of {len(default)} numbers")
+        return tuple(_number(name, part, float) for part in value)
+    if isinstance(default, str):
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be a string")
+        return value
+    return _number(name, value, type(default))
+
+
+def _number(name: str, value: Any, kind: type) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, kind)):
+        raise TypeError(f"{name} must be a {'whole ' if kind is int else ''}number, not {value!r}")
+    return kind(value)

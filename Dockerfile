@@ -1,0 +1,48 @@
+# The image of vit-serve: Python, the service and its runtime dependencies; nothing to build with, nobody's cache.
+#
+#   docker build -t vit-serve .                       as the package index has torch: on x86-64 that is the CUDA build
+#   docker build -t vit-serve --build-arg PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu .
+#                                                     the CPU build, a quarter of the size
+#
+# pyproject.toml pins torch==2.13.0. That also matches 2.13.0+cpu, and pip ranks a local version (`+cpu`) above the same
+# version without one, so wherever an index or a folder offers both, the CPU build is the one that gets installed.
+
+FROM python:3.11-slim-bookworm AS build
+
+# pip reads these from its environment; empty means unset.
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG PIP_FIND_LINKS
+
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+RUN python -m venv /opt/vit-serve
+WORKDIR /build
+
+# The dependencies first: this layer, by far the largest, is built again only when pyproject.toml changes.
+COPY pyproject.toml ./
+RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+        > requirements.txt \
+    && /opt/vit-serve/bin/pip install -r requirements.txt
+
+COPY README.md ./
+COPY app/ app/
+RUN /opt/vit-serve/bin/pip install --no-deps .
+
+
+FROM python:3.11-slim-bookworm
+
+RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin vit
+COPY --from=build /opt/vit-serve /opt/vit-serve
+
+# Nothing is written at run time, so the root file system may be read-only.
+ENV PATH=/opt/vit-serve/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+
+# By number, so that Kubernetes' runAsNonRoot can tell that it is not root.
+USER 10001:10001
+EXPOSE 8000
+
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-c", \
+    "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ.get('VIT_PORT', '8000') + '/readyz', timeout=4)"]
+
+ENTRYPOINT ["vit-serve"]
+CMD ["serve", "--host", "0.0.0.0"]

@@ -1,0 +1,48 @@
+"""Owns the assembly of the HTTP application, in reading order; does not hold logic."""
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import RedirectResponse
+
+from app import __version__
+from app.api.errors import handle_http, handle_known
+from app.api.middleware import BodyLimit, OpenRequests, Tracking
+from app.api.routes import classify, health, metrics, model
+from app.api.state import State
+from app.classifier import Classifier
+from app.engine.client import Status
+from app.errors import VitServeError
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+
+
+def create_app(settings: Settings, classifier: Classifier, telemetry: Metrics) -> FastAPI:
+    """The ASGI application over a classifier that is open already, and stays the caller's to close."""
+    app = FastAPI(title="vit-serve", version=__version__, description="Classifies images with a Vision Transformer.")
+    app.state.service = State(settings, classifier, telemetry)
+    telemetry.model(classifier.info)
+    telemetry.watch("vit_ready", "Whether new images are taken.", lambda: classifier.status is Status.READY)
+    telemetry.watch("vit_queue_depth", "Images waiting for the device.", lambda: classifier.queue_depth)
+    telemetry.watch("vit_slots_in_use", "Images between admission and answer.", lambda: classifier.slots_in_use)
+
+    # Outermost last, as Starlette adds them.
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(OpenRequests, limit=settings.max_open_requests)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["Server-Timing", "X-Request-ID", "Retry-After"],
+        )
+    app.add_middleware(Tracking, metrics=telemetry)
+
+    app.add_exception_handler(VitServeError, handle_known)
+    app.add_exception_handler(HTTPException, handle_http)
+
+    for module in (classify, health, model, metrics):
+        app.include_router(module.router)
+    app.add_route("/", lambda request: RedirectResponse("/docs"), include_in_schema=False)
+    return app

@@ -1,0 +1,77 @@
+"""Owns the one table from errors to HTTP statuses, and the error body; does not raise."""
+
+import logging
+import math
+from http import HTTPStatus
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from app import errors
+from app.api.request_id import request_id
+
+logger = logging.getLogger(__name__)
+
+STATUS: Final[dict[type[errors.VitServeError], int]] = {
+    errors.EmptyBody: 400,
+    errors.MalformedRequest: 400,
+    errors.BodyTimeout: 408,
+    errors.BodyTooLarge: 413,
+    errors.TooManyImages: 413,
+    errors.NotAnImage: 415,
+    errors.CorruptImage: 422,
+    errors.TooManyPixels: 422,
+    errors.InvalidTopK: 422,
+    errors.InvalidTimeout: 422,
+    errors.ClientGone: 499,  # nginx's number; only metrics and logs see it
+    errors.InferenceFailed: 500,
+    errors.Overloaded: 503,
+    errors.NotReady: 503,
+    errors.Draining: 503,
+    errors.DeadlineExceeded: 504,
+}
+
+
+def error_body(error: errors.VitServeError) -> dict[str, str]:
+    """The two fields that every error answer has, a sentence and a stable code."""
+    return {"error": str(error), "code": error.code}
+
+
+def error_response(request: Request, error: errors.VitServeError) -> JSONResponse:
+    """The answer to a request that failed as a whole."""
+    headers = {}
+    if isinstance(error, errors.Overloaded):
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    elif isinstance(error, errors.Unavailable):
+        headers["Retry-After"] = "1"
+    return _response(request, STATUS.get(type(error), 500), error_body(error), headers)
+
+
+async def handle_known(request: Request, error: Exception) -> JSONResponse:
+    """For everything raised on purpose."""
+    assert isinstance(error, errors.VitServeError)
+    return error_response(request, error)
+
+
+async def handle_http(request: Request, error: Exception) -> JSONResponse:
+    """For what the router raises: unknown routes and wrong methods."""
+    assert isinstance(error, HTTPException)
+    sentence = {
+        404: f"there is nothing at {request.url.path}",
+        405: f"{request.method} is not allowed at {request.url.path}",
+    }.get(error.status_code, str(error.detail))
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    return _response(request, error.status_code, {"error": sentence, "code": code}, dict(error.headers or {}))
+
+
+def unknown_error_response(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a request that met a bug: the cause goes to the log, not to the client."""
+    logger.error("request %s failed", request_id(request.scope), exc_info=error)
+    body = {"error": "an internal error happened; the log has it under this request id", "code": "internal_error"}
+    return _response(request, 500, body, {})
+
+
+def _response(request: Request, status: int, body: dict[str, str], headers: dict[str, str]) -> JSONResponse:
+    return JSONResponse({**body, "request_id": request_id(request.scope)}, status, headers)

@@ -1,0 +1,174 @@
+"""Owns the shapes of requests and answers as the OpenAPI page shows them; does not build answers."""
+
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PREDICTIONS: Final = [
+    {"label": "cat", "index": 3, "score": 0.93},
+    {"label": "dog", "index": 5, "score": 0.04},
+    {"label": "frog", "index": 6, "score": 0.01},
+]
+TIMING: Final = {"decode": 1.7, "queue": 0.1, "inference": 4.2, "total": 6.3}
+RESULT: Final = {
+    "model": "vit_nano_patch4_32.cifar10",
+    "predictions": PREDICTIONS,
+    "timing_ms": TIMING,
+    "batch_size": 1,
+}
+ID: Final = "5b1d9d2f0f3c4a51b7d1f1c0a7f7f0f3"
+
+
+class PredictionOut(BaseModel):
+    """One class."""
+
+    label: str
+    index: int = Field(ge=0, description="The class's row in the model's head.")
+    score: float = Field(ge=0, le=1, description="Softmax score.")
+
+
+class TimingOut(BaseModel):
+    """Where the time went, in milliseconds."""
+
+    decode: float = Field(description="From admission to pixels of the model's input size.")
+    queue: float = Field(description="Waiting for the device.")
+    inference: float = Field(description="The forward pass of the whole batch.")
+    total: float = Field(description="From admission to the answer.")
+
+
+class ResultOut(BaseModel):
+    """The answer to one image."""
+
+    model: str
+    predictions: list[PredictionOut] = Field(description="In descending order of score.")
+    timing_ms: TimingOut
+    batch_size: int = Field(ge=1, description="Images that shared the forward pass.")
+    notice: str | None = Field(None, description="Present when the model is not a trained one.")
+
+
+class ClassifyOut(ResultOut):
+    """The answer to a request with one image."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {**RESULT, "request_id": ID}})
+
+    request_id: str
+
+
+class ItemErrorOut(BaseModel):
+    """Why one image of several failed."""
+
+    error: str
+    code: str
+
+
+class ClassifyManyOut(BaseModel):
+    """The answer to a request with several images, in their order."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "results": [RESULT, {"error": "the image is empty: no bytes were sent", "code": "empty_body"}],
+                "request_id": ID,
+            }
+        }
+    )
+
+    results: list[ResultOut | ItemErrorOut]
+    request_id: str
+
+
+class ErrorOut(ItemErrorOut):
+    """Every error answer."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"error": "the JPEG image cannot be decoded", "code": "corrupt_image", "request_id": ID}
+        }
+    )
+
+    request_id: str
+
+
+class PreprocessOut(BaseModel):
+    """How an image becomes the model's input; names are timm's."""
+
+    height: int
+    width: int
+    interpolation: str
+    crop_pct: float
+    crop_mode: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class ModelOut(BaseModel):
+    """What is being served."""
+
+    name: str
+    variant: str
+    parameters: int
+    labels: list[str]
+    preprocess: PreprocessOut
+    sha256: str | None = Field(description="Of the weights file.")
+    device: str
+    precision: str
+    notice: str | None = None
+
+
+class StatusOut(BaseModel):
+    """Answer of a probe."""
+
+    status: str
+
+
+_IMAGE: Final = {"type": "string", "format": "binary"}
+_PIXEL: Final = (  # a 1x1 PNG, so that the page's example can be sent as it is
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGNgYGAAAAAEAAH2FzhVAAAAAElFTkSuQmCC"
+)
+REQUEST_BODY: Final[dict[str, Any]] = {
+    "required": True,
+    "content": {
+        "image/*": {"schema": _IMAGE},
+        "application/octet-stream": {"schema": _IMAGE},
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "properties": {"image": {"type": "array", "items": _IMAGE, "description": "One file or several."}},
+                "required": ["image"],
+            }
+        },
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "image": {"type": "string", "description": "Base64, or a data URI."},
+                    "images": {"type": "array", "items": {"type": "string"}},
+                },
+            },
+            "examples": {
+                "one": {"value": {"image": _PIXEL}},
+                "several": {"value": {"images": [_PIXEL, _PIXEL]}},
+            },
+        },
+    },
+}
+PARAMETERS: Final[list[dict[str, Any]]] = [
+    {
+        "name": "top_k",
+        "in": "query",
+        "description": "How many classes to return.",
+        "schema": {"type": "integer", "minimum": 1, "default": 5},
+    },
+    {
+        "name": "X-Request-Timeout-Ms",
+        "in": "header",
+        "description": "Give up after this many milliseconds with 504; the server has a ceiling.",
+        "schema": {"type": "number", "exclusiveMinimum": 0},
+    },
+    {
+        "name": "X-Request-ID",
+        "in": "header",
+        "description": "Comes back with the answer.",
+        "schema": {"type": "string", "maxLength": 128},
+    },
+]

@@ -1,0 +1,87 @@
+"""Owns the server process: uvicorn, signals, draining, exit code; does not know routes."""
+
+import asyncio
+import logging
+import socket
+from types import FrameType
+
+import uvicorn
+
+from app.api.app import create_app
+from app.bootstrap import open_classifier
+from app.classifier import Classifier
+from app.settings import Settings
+from app.telemetry.logs import configure
+from app.telemetry.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+
+class DrainingServer(uvicorn.Server):
+    """A server that says "not ready" on SIGTERM, goes on for the drain delay, and only then closes its port.
+
+    Load balancers need that delay to notice. A second signal ends it at once.
+    """
+
+    def __init__(self, config: uvicorn.Config, classifier: Classifier, drain_delay_s: float) -> None:
+        super().__init__(config)
+        self._classifier, self._drain_delay_s = classifier, drain_delay_s
+        self._signals = 0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called by uvicorn for SIGTERM and SIGINT; uvicorn's own would end the process by that signal, not with 0."""
+        self._signals += 1
+        self._classifier.drain()
+        if self._signals == 1 and self._drain_delay_s > 0:
+            asyncio.get_running_loop().call_soon_threadsafe(self._close_later)
+        else:
+            self.force_exit = self._signals > 2
+            self.should_exit = True
+
+    def _close_later(self) -> None:
+        asyncio.get_running_loop().call_later(self._drain_delay_s, setattr, self, "should_exit", True)
+
+
+def run(settings: Settings) -> int:
+    """Serves until SIGTERM or SIGINT; returns the exit code.
+
+    Raises SetupError before the port is opened if the model or device cannot be had.
+    """
+    configure(settings.log_level)
+    config = uvicorn.Config("", loop="uvloop")
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        return runner.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> int:
+    telemetry = Metrics()
+    async with open_classifier(settings, telemetry) as classifier:
+        config = uvicorn.Config(
+            create_app(settings, classifier, telemetry),
+            host=settings.host,
+            port=settings.port,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=round(settings.drain_timeout_s),
+        )
+        server = DrainingServer(config, classifier, settings.drain_delay_s)
+        watch = asyncio.create_task(_watch_warm_up(classifier, server))
+        try:
+            await server.serve()
+        finally:
+            watch.cancel()
+        return 1 if watch.done() and not watch.cancelled() and watch.result() else 0
+
+
+async def _watch_warm_up(classifier: Classifier, server: uvicorn.Server) -> bool:
+    """Ends the server if the model cannot even warm up; returns whether it did."""
+    try:
+        await classifier.ready()
+    except Exception:
+        logger.exception("the warm-up failed")
+        server.should_exit = True
+        return True
+    logger.info("ready to classify with %s", classifier.info.name)
+    return False

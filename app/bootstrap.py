@@ -1,0 +1,74 @@
+"""Owns the choice of concrete classes: settings in, a running Classifier out; does not serve or print."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from app.classifier import Classifier, ClassifierConfig
+from app.domain import ModelInfo
+from app.engine.client import EngineConfig, Observer
+from app.engine.engine import Engine
+from app.engine.runners.device import available_cores, choose_device, to_precision
+from app.engine.runners.torch import TorchRunner, TorchRunnerConfig
+from app.engine.slots import SlotPool
+from app.imaging.decode import DecodeLimits
+from app.imaging.pool import DecodePool
+from app.model.sources import load_model
+from app.scheduling.policy import AdmissionPolicy, BatchPolicy
+from app.scheduling.scheduler import Scheduler
+from app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def open_classifier(settings: Settings | None = None, observer: Observer | None = None) -> AsyncIterator[Classifier]:
+    """Loads the model, starts the engine and yields the classifier, which warms up in the background.
+
+    On leaving, what was accepted is finished first. Raises SetupError if the model or device cannot be had.
+    """
+    settings = settings or Settings()
+    package = load_model(settings.model)
+    device, spec = choose_device(settings.device), package.preprocess
+    network, dtype = to_precision(settings.precision, package.network, spec, device)
+    cores = settings.threads or available_cores()
+    on_cpu = device.type == "cpu"
+    lanes = min(cores, 4) if on_cpu else 1
+    max_batch_size = settings.max_batch_size or (8 if on_cpu else 64)
+    slots = SlotPool(settings.slots, spec.height, spec.width)
+    runner_config = TorchRunnerConfig(device, dtype, max_batch_size, cores, lanes, package.temperature)
+    info = ModelInfo(
+        name=package.name,
+        variant=package.architecture,
+        parameters=sum(p.numel() for p in network.parameters()),
+        labels=package.labels,
+        preprocess=spec,
+        sha256=package.sha256,
+        device=str(device),
+        precision=str(dtype).removeprefix("torch."),
+        notice=package.notice,
+    )
+    del package  # with it the float32 weights, where another format is computed in
+    engine = Engine(
+        [TorchRunner(network, slots.pixels, spec, runner_config) for _ in range(lanes)],
+        Scheduler(BatchPolicy(max_batch_size, settings.slots)),
+        slots,
+        EngineConfig(settings.stall_timeout_s, settings.drain_timeout_s),
+        observer,
+    )
+    admission = AdmissionPolicy(settings.max_wait_ms / 1000, lanes * max_batch_size)
+    decoders = DecodePool(settings.decode_threads or cores, spec, DecodeLimits(settings.max_pixels))
+    classifier = Classifier(
+        info, engine, decoders, slots, ClassifierConfig(admission, settings.request_timeout_ms / 1000), observer
+    )
+    logger.info(
+        "%s on %s in %s, %d lanes, batches up to %d, slots %d = %.1f MiB",
+        *(info.name, info.device, info.precision, lanes, max_batch_size, settings.slots, slots.nbytes / 2**20),
+    )
+    engine.start()
+    try:
+        yield classifier
+    finally:
+        await engine.aclose()
+        await asyncio.to_thread(decoders.close)

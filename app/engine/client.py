@@ -1,0 +1,125 @@
+"""Owns the engine's seams: what callers, runners and observers agree on; does not run anything."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from app.scheduling.job import Job
+
+
+class Status(Enum):
+    """Life of an engine, in this order; FAILED can follow any."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """`stall_timeout_s`: a batch that runs longer than this means that the device is wedged.
+
+    `drain_timeout_s`: how long closing waits for what was accepted.
+    """
+
+    stall_timeout_s: float = 60.0
+    drain_timeout_s: float = 20.0
+
+
+class Scores(NamedTuple):
+    """Best classes of one image, descending: softmax scores and class indices, equally long."""
+
+    scores: list[float]
+    indices: list[int]
+
+
+class Outcome(NamedTuple):
+    """What the engine says of one finished job; durations in seconds."""
+
+    scores: Scores
+    queue_s: float
+    inference_s: float
+    batch_size: int
+
+
+class OutOfDeviceMemory(Exception):
+    """A runner had no memory for this batch; a smaller one may fit."""
+
+
+class Runner(Protocol):
+    """Executes batches on one lane of the device; all calls come from one thread."""
+
+    max_batch_size: int
+
+    def warm_up(self) -> None:
+        """Runs every batch size that will be used once."""
+        ...
+
+    def run(self, slots: Sequence[int], top_k: int, alone: bool) -> list[Scores]:
+        """The best `top_k` classes of the pixels in each slot, in order.
+
+        `alone`: no other lane is busy, so this one may use the whole device. Raises OutOfDeviceMemory.
+        """
+        ...
+
+
+class Observer(Protocol):
+    """Is told what happens, from any thread; must be quick and must not raise."""
+
+    def stage(self, name: str, seconds: float) -> None:
+        """One job or request spent `seconds` in a stage: read, decode, queue, inference or respond."""
+        ...
+
+    def batch(self, size: int) -> None:
+        """A batch of `size` images ran."""
+        ...
+
+    def job(self, outcome: str) -> None:
+        """A job ended: result, error or cancelled."""
+        ...
+
+
+class NullObserver:
+    """The observer of those who do not observe."""
+
+    def stage(self, name: str, seconds: float) -> None:
+        """Ignores it."""
+
+    def batch(self, size: int) -> None:
+        """Ignores it."""
+
+    def job(self, outcome: str) -> None:
+        """Ignores it."""
+
+
+class EngineClient(Protocol):
+    """A device somewhere: in this process now, behind shared memory later."""
+
+    async def submit(self, job: Job) -> Outcome:
+        """Runs the job. From here on the engine holds its slot. Raises Overloaded, Draining, InferenceFailed,
+        DeadlineExceeded."""
+        ...
+
+    @property
+    def queue_depth(self) -> int:
+        """Jobs waiting for a lane."""
+        ...
+
+    @property
+    def seconds_per_image(self) -> float:
+        """Measured time between two answers when busy; 0 while unknown."""
+        ...
+
+    def status(self) -> Status:
+        """Where the engine is in its life; FAILED also while a batch is stuck on the device."""
+        ...
+
+    async def ready(self) -> None:
+        """Returns once warmed up. Raises what the warm-up raised."""
+        ...
+
+    async def aclose(self) -> None:
+        """Finishes what was submitted, then stops."""
+        ...

@@ -1,0 +1,79 @@
+"""Owns the forward pass in PyTorch: slots in, best classes out; does not know jobs or futures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from app.domain import PreprocessSpec
+from app.engine.client import OutOfDeviceMemory, Scores
+from app.model.vit import VisionTransformer
+
+
+@dataclass(frozen=True, slots=True)
+class TorchRunnerConfig:
+    """How a lane uses the device. `cores` of the machine are shared between `lanes` lanes."""
+
+    device: torch.device
+    dtype: torch.dtype
+    max_batch_size: int
+    cores: int = 1
+    lanes: int = 1
+    temperature: float = 1.0
+
+
+class TorchRunner:
+    """One lane. The network is shared between lanes; it is only read.
+
+    On a GPU batches are padded to a power of two, so that few shapes occur; on a CPU padding would only cost.
+    """
+
+    def __init__(
+        self,
+        network: VisionTransformer,
+        pixels: npt.NDArray[np.uint8],
+        spec: PreprocessSpec,
+        config: TorchRunnerConfig,
+    ) -> None:
+        self.max_batch_size = config.max_batch_size
+        self._network, self._config = network, config
+        self._pixels = torch.from_numpy(pixels)  # (slots, height, width, 3), shared memory with the slots
+        mean = torch.tensor(spec.mean, device=config.device).view(1, 3, 1, 1) * 255
+        std = torch.tensor(spec.std, device=config.device).view(1, 3, 1, 1) * 255
+        self._mean, self._inverse_std = mean, std.reciprocal()
+        sizes = range(1, config.max_batch_size + 1)
+        self._buckets = sorted({self._bucket(size) for size in sizes}) if config.device.type == "cuda" else list(sizes)
+
+    def warm_up(self) -> None:
+        """Runs every batch size once, largest first, so that memory is claimed once; on all cores and on a share."""
+        for size in reversed(self._buckets):
+            self.run([0] * size, 1, alone=False)
+        self.run([0], 1, alone=True)
+
+    @torch.inference_mode()
+    def run(self, slots: Sequence[int], top_k: int, alone: bool) -> list[Scores]:
+        """The best `top_k` classes of each slot. Raises OutOfDeviceMemory."""
+        if self._config.device.type == "cpu":  # OpenMP's team belongs to the calling thread
+            torch.set_num_threads(self._config.cores if alone else max(1, self._config.cores // self._config.lanes))
+        try:
+            logits = self._network(self._load(slots))[: len(slots)].float()
+            scores, indices = (logits / self._config.temperature).softmax(dim=1).topk(top_k)
+            return [Scores(s, i) for s, i in zip(scores.tolist(), indices.tolist(), strict=True)]
+        except torch.OutOfMemoryError as error:
+            raise OutOfDeviceMemory(str(error)) from error
+
+    def _load(self, slots: Sequence[int]) -> Tensor:
+        """Slots → (bucket, 3, height, width), normalised, on the device; the slots are not needed any more."""
+        images = self._pixels[list(slots)]  # a copy, still uint8: a quarter of the bytes to move
+        if self._config.device.type == "cuda":
+            padding = self._bucket(len(slots)) - len(slots)
+            images = torch.cat([images, images[:1].expand(padding, -1, -1, -1)]).pin_memory()
+            images = images.to(self._config.device, non_blocking=True)
+        x = images.permute(0, 3, 1, 2).float()
+        return x.sub_(self._mean).mul_(self._inverse_std).to(self._config.dtype)
+
+    def _bucket(self, size: int) -> int:
+        return min(1 << (size - 1).bit_length(), self.max_batch_size)

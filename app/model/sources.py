@@ -1,0 +1,72 @@
+"""Owns what `VIT_MODEL` may name and how each comes into memory; does not choose devices."""
+
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from app.domain import PreprocessSpec
+from app.errors import PackageError
+from app.model.package import CONFIG_NAME, ModelPackage, load_package
+from app.model.variants import ViTConfig, variant
+from app.model.vit import VisionTransformer
+
+EMBEDDED: Final = Path(__file__).parent / "pretrained"
+_SEED: Final = 20261123
+
+
+class NoForward(VisionTransformer):
+    """Answers every image with the same logits at once: what remains of the time is decoding, queue and HTTP."""
+
+    def __init__(self) -> None:
+        super().__init__(ViTConfig(patch_size=224, embed_dim=1, depth=1, num_heads=1))
+        self._modules.clear()  # no layer is ever called, so none is kept or counted
+        self._parameters.clear()
+        self.register_buffer("logits", torch.linspace(0, 8, self.config.num_classes), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, height, width) → (B, classes), the same row for every image."""
+        logits: Tensor = self.get_buffer("logits")
+        return logits.expand(x.shape[0], -1)
+
+
+def load_model(source: str) -> ModelPackage:
+    """Loads `embedded`, a package's directory, `random:<variant>` or `noop`.
+
+    Raises PackageError or UnknownVariant.
+    """
+    if source == "embedded":
+        return load_package(EMBEDDED)
+    if source == "noop":
+        return _untrained("noop", NoForward(), "noop: no forward pass was made, the answer is always the same")
+    kind, _, rest = source.partition(":")
+    if kind == "random":
+        return _random(rest)
+    directory = Path(source).expanduser()
+    if directory.is_dir():
+        return load_package(directory)
+    raise PackageError(
+        f"{source!r} is neither `embedded`, `noop`, `random:<variant>` nor a directory with {CONFIG_NAME}"
+    )
+
+
+def _random(name: str) -> ModelPackage:
+    network = VisionTransformer(variant(name))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        network.init_weights()
+    return _untrained(name, network, "random weights: the scores mean nothing")
+
+
+def _untrained(name: str, network: VisionTransformer, notice: str) -> ModelPackage:
+    config = network.config
+    return ModelPackage(
+        name=name if name == "noop" else f"random:{name}",
+        architecture=name,
+        network=network.eval().requires_grad_(False),
+        labels=tuple(f"class_{i}" for i in range(config.num_classes)),
+        preprocess=PreprocessSpec(*config.img_size),
+        sha256=None,
+        notice=notice,
+    )

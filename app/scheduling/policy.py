@@ -1,0 +1,66 @@
+"""Owns the batch rule and the admission rule as pure functions; does not wait, lock or read a clock."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from app.scheduling.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPolicy:
+    """How much may wait and how much runs at once, in images."""
+
+    max_batch_size: int = 8
+    max_waiting: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do with the head of the queue: `run` these now, `expired` ones are dropped."""
+
+    run: list[Job]
+    expired: list[Job]
+
+
+def plan(waiting: Collection[Job], now: float, policy: BatchPolicy, idle_lanes: int) -> Plan:
+    """The batch rule: what waits is the batch, oldest first, shared between the lanes that are idle.
+
+    Jobs past their deadline among those looked at are dropped. O(batch + dropped), whatever waits behind.
+    """
+    alive_limit = min(policy.max_batch_size, -(-len(waiting) // max(idle_lanes, 1)))
+    run: list[Job] = []
+    expired: list[Job] = []
+    for job in waiting:
+        if job.deadline_at <= now:
+            expired.append(job)
+        elif len(run) < alive_limit:
+            run.append(job)
+        else:
+            break
+    return Plan(run, expired)
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionPolicy:
+    """When to refuse at the door. `always_admit` images may be inside whatever the measured rate says."""
+
+    max_wait_s: float = 0.5
+    always_admit: int = 16
+
+
+def expected_wait_s(in_flight: int, seconds_per_image: float) -> float:
+    """Seconds until everything now inside has been answered, at the measured rate."""
+    return in_flight * seconds_per_image
+
+
+def admit(in_flight: int, seconds_per_image: float, timeout_s: float, policy: AdmissionPolicy) -> float | None:
+    """None to let one more image in; else the seconds after which it is worth trying again.
+
+    Refused is what would wait longer than `max_wait_s`, or than its own timeout: an answer that comes too
+    late costs as much as one in time.
+    """
+    if in_flight < policy.always_admit:
+        return None
+    wait_s = expected_wait_s(in_flight, seconds_per_image)
+    allowed_s = min(policy.max_wait_s, timeout_s)
+    return None if wait_s <= allowed_s else wait_s - allowed_s

@@ -1,0 +1,85 @@
+"""Owns the Prometheus metrics: names, labels, buckets; does not measure, others tell it."""
+
+from collections.abc import Callable
+from typing import Final
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from app.domain import ModelInfo
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+# 0.5 ms to 10 s, each about 1.6 times the one before.
+SECONDS: Final = (
+    *(0.0005, 0.001, 0.0015, 0.0025, 0.004, 0.0065, 0.01, 0.015, 0.025, 0.04, 0.065),
+    *(0.1, 0.15, 0.25, 0.4, 0.65, 1.0, 1.5, 2.5, 4.0, 6.5, 10.0),
+)
+IMAGES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+STAGES: Final = ("read", "decode", "queue", "inference", "respond")
+OUTCOMES: Final = ("result", "error", "cancelled")
+
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # a gauge a series that nobody reads
+
+
+class Metrics:
+    """One service's metrics in a registry of their own; it is the engine's Observer too."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._requests = Counter("vit_requests", "HTTP requests answered.", ["route", "code"], registry=registry)
+        self._duration = Histogram(
+            "vit_request_duration_seconds",
+            "From the request's first byte to the answer's last.",
+            ["route"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        stages = Histogram(
+            "vit_stage_duration_seconds",
+            "Where the time goes: reading the body, decoding, waiting for a batch, inference, writing the answer.",
+            ["stage"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        jobs = Counter("vit_jobs", "Admitted images by how they ended.", ["outcome"], registry=registry)
+        self._batch = Histogram("vit_batch_size", "Images in a batch.", buckets=IMAGES, registry=registry)
+        # Children are looked up once: a label look-up costs as much as the count itself, and series start at 0.
+        self._stages = {stage: stages.labels(stage) for stage in STAGES}
+        self._jobs = {outcome: jobs.labels(outcome) for outcome in OUTCOMES}
+
+    def stage(self, name: str, seconds: float) -> None:
+        """One job or request spent `seconds` in a stage."""
+        self._stages[name].observe(seconds)
+
+    def batch(self, size: int) -> None:
+        """A batch of `size` images ran."""
+        self._batch.observe(size)
+
+    def job(self, outcome: str) -> None:
+        """An admitted image ended as result, error or cancelled."""
+        self._jobs[outcome].inc()
+
+    def request(self, route: str, code: int, seconds: float) -> None:
+        """An HTTP request was answered."""
+        self._requests.labels(route, str(code)).inc()
+        self._duration.labels(route).observe(seconds)
+
+    def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """A gauge that is read when somebody scrapes."""
+        Gauge(name, text, registry=self.registry).set_function(value)
+
+    def model(self, info: ModelInfo) -> None:
+        """Names what is served."""
+        gauge = Gauge(
+            "vit_model_info",
+            "The model that is served; always 1.",
+            ["name", "sha256", "device", "precision"],
+            registry=self.registry,
+        )
+        gauge.labels(info.name, info.sha256 or "", info.device, info.precision).set(1)
+
+    def render(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        return generate_latest(self.registry)

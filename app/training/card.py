@@ -1,0 +1,114 @@
+"""Owns the text of a model card; does not measure anything."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from app.domain import PreprocessSpec
+from app.training.recipe import Recipe
+from app.training.report import Evaluation
+
+_MATRIX_CLASSES: Final = 20  # a wider table cannot be read
+_WORST_CONFUSIONS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What a model card tells. `data` is a bare file name."""
+
+    name: str
+    data: str
+    data_sha256: str | None  # of the zip; None for a folder
+    command: str
+    classes: tuple[str, ...]
+    train_images: int
+    parameters: int
+    device: str
+    precision: str
+    spec: PreprocessSpec
+    recipe: Recipe
+    evaluation: Evaluation
+
+
+def model_card(facts: CardFacts) -> str:
+    """The card in Markdown."""
+    evaluation, spec = facts.evaluation, facts.spec
+    judged = evaluation.images
+    per_class = [
+        (name, sum(evaluation.confusion[i]), _percent(evaluation.recall(i)), _percent(evaluation.precision(i)))
+        for i, name in enumerate(facts.classes)
+    ]
+    digest = f" (SHA-256 `{facts.data_sha256}`)" if facts.data_sha256 else ""
+    sections = [
+        f"# {facts.name}",
+        f"An image classifier with {len(facts.classes)} classes: a Vision Transformer, `{facts.recipe.variant}`, with "
+        f"{facts.parameters:,} parameters. It answers {_percent(evaluation.accuracy)} of {judged:,} validation images "
+        "correctly, images that it was not trained on.",
+        "## Data",
+        f"`{facts.data}`{digest}: {facts.train_images + judged:,} images in {len(facts.classes)} classes.\n"
+        f"Split: {facts.train_images:,} to train on, {judged:,} held out for validation, the same share of every class, "
+        f"drawn with seed {facts.recipe.seed}. There is no third part: the numbers below are of the validation images.\n"
+        f"Every image is resized to {spec.height} x {spec.width} px ({spec.interpolation}, {spec.crop_mode} crop) and "
+        f"normalised with mean {spec.mean} and standard deviation {spec.std}, the same in training and in serving.",
+        "## Recipe",
+        f"Trained from random weights on {facts.device} in {facts.precision}; the weights kept are a moving average "
+        "over the steps, stored as float16. `recipe.json` beside this file is the whole recipe, `log.csv` its course.",
+        _table(("option", "value"), [(f"`{key}`", value) for key, value in asdict(facts.recipe).items()]),
+        "Made by this one command, run where the data and `recipe.json` lie:",
+        f"```\n{facts.command}\n```",
+        "## Accuracy",
+        f"{_percent(evaluation.accuracy)} of {judged:,} validation images (top-1). Found: share of the images of the "
+        "class that got this answer. Right: share of such answers that were right.",
+        _table(("class", "images", "found", "right"), per_class),
+        *_confusion(facts),
+        "## Calibration",
+        f"Logits are divided by the temperature {evaluation.temperature} before the softmax. It was fitted on the "
+        "validation images, one number, and lowers the expected calibration error on the same images (15 bins) from "
+        f"{evaluation.raw_calibration_error:.4f} to {evaluation.calibration_error:.4f}: a score of 0.8 means that about "
+        "eight of ten such answers are right, for images like these.",
+        "## Limits",
+        _limits(facts),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _confusion(facts: CardFacts) -> Iterator[str]:
+    """The whole matrix where it can be read, else the pairs confused most."""
+    matrix = facts.evaluation.confusion
+    if len(facts.classes) <= _MATRIX_CLASSES:
+        yield "Rows: what the image shows. Columns: what the answer was."
+        yield _table(("", *facts.classes), [(name, *row) for name, row in zip(facts.classes, matrix, strict=True)])
+        return
+    pairs = [
+        (count, facts.classes[truth], facts.classes[answer])
+        for truth, row in enumerate(matrix)
+        for answer, count in enumerate(row)
+        if count and truth != answer
+    ]
+    yield "The pairs confused most:"
+    yield _table(("images", "shown", "answered"), sorted(pairs, reverse=True)[:_WORST_CONFUSIONS])
+
+
+def _limits(facts: CardFacts) -> str:
+    evaluation, spec = facts.evaluation, facts.spec
+    worst = min(range(len(facts.classes)), key=evaluation.recall)
+    return "\n".join(
+        (
+            f"- It knows {len(facts.classes)} classes and no others: a picture of anything else still gets one of these "
+            "names, at times with a high score.",
+            f"- It sees {spec.height} x {spec.width} px. What is small in the picture, or cut off by the crop, is lost.",
+            f"- It is wrong in {_percent(1 - evaluation.accuracy)} of the cases on images like those it was trained on, "
+            f"and more often on others; weakest on `{facts.classes[worst]}` ({_percent(evaluation.recall(worst))} found).",
+            "- Scores are calibrated on the validation images only; on other kinds of images they promise too much.",
+            "- What is one-sided in the training images is one-sided in the answers; nobody has examined that here.",
+        )
+    )
+
+
+def _table(head: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -1,0 +1,185 @@
+"""Owns a training run from images to model package, and the folder it lives in; does not parse options or print."""
+
+import hashlib
+import shlex
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from app.domain import PreprocessSpec
+from app.errors import SetupError
+from app.model.package import CONFIG_NAME, WEIGHTS_NAME, ModelPackage, save_package
+from app.model.variants import variant
+from app.training.card import CardFacts, model_card
+from app.training.dataset import Dataset, load_dataset, split
+from app.training.loop import EpochReport, StepReport, Trainer
+from app.training.recipe import Recipe, load_recipe
+from app.training.report import Evaluation, evaluate_logits
+
+CHECKPOINT_NAME: Final = "checkpoint.pt"
+RECIPE_NAME: Final = "recipe.json"
+LOG_NAME: Final = "log.csv"
+CARD_NAME: Final = "README.md"
+_LOG_HEAD: Final = "epoch,train_loss,validation_loss,validation_accuracy,images_per_s"
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """One run. `tag` names the result: the package is called `<variant>.<tag>`."""
+
+    data: Path
+    out: Path
+    recipe: Recipe
+    tag: str
+    device: torch.device
+    precision: torch.dtype
+    keep_checkpoint: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """How many images have been read."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What came out."""
+
+    name: str
+    package: Path
+    evaluation: Evaluation
+
+
+Listener = Callable[[LoadReport | StepReport | EpochReport], None]
+
+
+def run(config: RunConfig, listen: Listener) -> RunResult:
+    """Trains, or goes on where an interrupted run of the same recipe stopped, and writes the package.
+
+    Raises DatasetError; SetupError if the folder holds something else; FloatingPointError if training diverges.
+    """
+    spec = preprocess_spec(config.recipe.variant)
+    try:
+        claim(config.out, config.recipe)
+        dataset = load_dataset(config.data, spec, lambda done, total: listen(LoadReport(done, total)))
+        train, validation = split(dataset, config.recipe.validation_share, config.recipe.seed)
+        del dataset  # the split holds copies
+        trainer = Trainer(config.recipe, spec, len(train.classes), config.device, config.precision)
+        for report in trainer.run(train, validation, config.out / CHECKPOINT_NAME):
+            if isinstance(report, EpochReport):
+                write_log(config.out / LOG_NAME, report)
+            listen(report)
+        return _finish(config, trainer, train, validation, spec)
+    except OSError as error:
+        raise SetupError(f"{config.out}: {error}") from error
+
+
+def preprocess_spec(variant_name: str) -> PreprocessSpec:
+    """The whole image at the variant's size; channel statistics of CIFAR-10 at 32 px, of ImageNet above.
+
+    Raises UnknownVariant.
+    """
+    height, width = variant(variant_name).img_size
+    if (height, width) == (32, 32):
+        mean, std = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
+        return PreprocessSpec(height, width, crop_pct=1.0, mean=mean, std=std)
+    return PreprocessSpec(height, width, crop_pct=1.0)
+
+
+def best_precision(device: torch.device) -> torch.dtype:
+    """bfloat16 where the device computes in it, float32 elsewhere."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float32
+    capabilities = torch.cpu.get_capabilities()
+    native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return torch.bfloat16 if native else torch.float32
+
+
+def claim(out: Path, recipe: Recipe) -> None:
+    """Makes the folder this run's own by writing the recipe into it.
+
+    Raises SetupError rather than mix two runs or write over a finished model.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    path, checkpoint, weights = out / RECIPE_NAME, out / CHECKPOINT_NAME, out / WEIGHTS_NAME
+    if not path.exists():
+        if found := next((p for p in (checkpoint, weights, out / CONFIG_NAME) if p.exists()), None):
+            raise SetupError(f"{found} is there, but no {RECIPE_NAME} that says what it was made with; take another folder")
+    elif (checkpoint.exists() or weights.exists()) and (stored := load_recipe(path)) != recipe:
+        pairs = [(f.name, getattr(stored, f.name), getattr(recipe, f.name)) for f in fields(Recipe)]
+        differences = ", ".join(f"{name} {there} there, {here} here" for name, there, here in pairs if there != here)
+        raise SetupError(f"{out} holds a run of another recipe: {differences}. Go on with `--recipe {path}`, or take another folder")
+    elif weights.exists() and not checkpoint.exists():
+        raise SetupError(f"{out} holds the finished model of this recipe, without its checkpoint; take another folder")
+    else:
+        return path.write_text(recipe.to_json(), encoding="utf-8") and None
+    path.write_text(recipe.to_json(), encoding="utf-8")
+
+
+def write_log(path: Path, report: EpochReport) -> None:
+    """Adds a row; rows of this epoch or later ones, left by a run whose checkpoint is gone, are dropped."""
+    lines = path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []
+    lines = [line for line in lines if int(line.partition(",")[0]) < report.epoch]
+    losses = f"{report.train_loss:.4f},{report.validation_loss:.4f}"
+    lines.append(f"{report.epoch},{losses},{report.validation_accuracy:.4f},{report.images_per_s:.0f}")
+    path.write_text("\n".join((_LOG_HEAD, *lines)) + "\n", encoding="utf-8")
+
+
+def _finish(config: RunConfig, trainer: Trainer, train: Dataset, validation: Dataset, spec: PreprocessSpec) -> RunResult:
+    trainer.average.half().float()  # judged is what is written, and that is float16
+    evaluation = evaluate_logits(trainer.evaluate(validation)[2], validation.targets)
+    network = trainer.average.cpu()
+    package = ModelPackage(
+        name=f"{config.recipe.variant}.{config.tag}",
+        architecture=config.recipe.variant,
+        network=network,
+        labels=train.classes,
+        preprocess=spec,
+        sha256=None,
+        temperature=evaluation.temperature,
+    )
+    summary = {
+        "data": config.data.name,
+        "recipe": asdict(config.recipe),
+        "images": len(train.targets),
+        "validation_images": evaluation.images,
+        "validation_accuracy": round(evaluation.accuracy, 4),
+        "expected_calibration_error": round(evaluation.calibration_error, 4),
+    }
+    save_package(config.out, package, torch.float16, {"training": summary})
+    facts = CardFacts(
+        name=package.name,
+        data=config.data.name,
+        data_sha256=_sha256(config.data) if config.data.is_file() else None,
+        command=_command(config),
+        classes=train.classes,
+        train_images=len(train.targets),
+        parameters=sum(p.numel() for p in network.parameters()),
+        device=config.device.type,
+        precision=str(config.precision).removeprefix("torch."),
+        spec=spec,
+        recipe=config.recipe,
+        evaluation=evaluation,
+    )
+    (config.out / CARD_NAME).write_text(model_card(facts), encoding="utf-8")
+    if not config.keep_checkpoint:
+        (config.out / CHECKPOINT_NAME).unlink()
+    return RunResult(package.name, config.out, evaluation)
+
+
+def _command(config: RunConfig) -> str:
+    """Without the folders of the machine it ran on."""
+    arguments = [config.data.name, "--out", config.out.name, "--recipe", RECIPE_NAME, "--name", config.tag]
+    precision = str(config.precision).removeprefix("torch.")
+    return shlex.join(["vit-serve", "train", *arguments, "--device", config.device.type, "--precision", precision])
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
