@@ -23,7 +23,9 @@ logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def open_classifier(settings: Settings | None = None, observer: Observer | None = None) -> AsyncIterator[Classifier]:
+async def open_classifier(
+    settings: Settings | None = None, observer: Observer | None = None
+) -> AsyncIterator[Classifier]:
     """Loads the model, starts the engine and yields the classifier, which warms up in the background.
 
     On leaving, what was accepted is finished first. Raises SetupError if the model or device cannot be had.

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on.")] = 8000
     cors_origins: Annotated[
         tuple[str, ...],
-        Field(description='Web origins that may call from a browser, as JSON: `["https://example.org"]`; `["*"]`: any.'),
+        Field(description='Web origins that may call from a browser, as JSON: `["https://a.example"]`; `["*"]`: any.'),
     ] = ()
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least important log line that is shown.")
@@ -79,10 +79,12 @@ class Settings(BaseSettings):
     ] = 50_000_000
     max_images_per_request: Annotated[int, Field(ge=1, le=4096, description="Most images in one request.")] = 32
     max_open_requests: Annotated[
-        int, Field(ge=1, description="Requests being read or answered at most; more get 503. Bounds memory with max_body_bytes.")
+        int,
+        Field(ge=1, description="Requests being read or answered at most; more get 503. Times max_body_bytes: memory."),
     ] = 512
     stall_timeout_s: Annotated[
-        float, Field(gt=0, description="A batch on the device longer than this makes /livez fail, so that we are restarted.")
+        float,
+        Field(gt=0, description="A batch on the device for longer makes /livez fail, so that we are restarted."),
     ] = 60.0
     drain_delay_s: Annotated[
         float,

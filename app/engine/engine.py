@@ -91,9 +91,8 @@ class Engine:
             return await future
         finally:
             self._futures.pop(job.id, None)
-            if not future.done() or future.cancelled():
-                if self._scheduler.cancel(job.id):
-                    self._slots.release(job.slot)
+            if self._scheduler.cancel(job.id):  # only the waiter's leaving finds the job still in the queue
+                self._slots.release(job.slot)
 
     async def aclose(self) -> None:
         """Lets the lanes finish what waits, within the drain timeout, then ends them.
@@ -115,7 +114,9 @@ class Engine:
             self._loop.call_soon_threadsafe(self._lane_is_warm)
             while (plan := self._scheduler.next_batch()) is not None:
                 self._busy_since[index] = self._clock()
-                answers: list[Answer] = [(job, DeadlineExceeded("the deadline passed in the queue")) for job in plan.expired]
+                answers: list[Answer] = [
+                    (job, DeadlineExceeded("the deadline passed in the queue")) for job in plan.expired
+                ]
                 if plan.run:
                     answers += self._run(runner, plan.run)
                 del self._busy_since[index]

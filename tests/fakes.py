@@ -1,0 +1,59 @@
+"""Owns the stand-ins that several tests share; does not test."""
+
+import threading
+from collections.abc import Sequence
+
+from app.engine.client import Scores
+
+
+class FakeClock:
+    """Time that passes only when told."""
+
+    def __init__(self, now: float = 100.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class EchoRunner:
+    """Answers every slot with its own number as the best class; runs only while its gate is open."""
+
+    max_batch_size = 8
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.batches: list[list[int]] = []
+        self.alone: list[bool] = []
+
+    def warm_up(self) -> None:
+        pass
+
+    def run(self, slots: Sequence[int], top_k: int, alone: bool) -> list[Scores]:
+        self.batches.append(list(slots))
+        self.alone.append(alone)
+        assert self.gate.wait(10)
+        return [Scores([1.0] * top_k, [slot] * top_k) for slot in slots]
+
+
+class RecordingObserver:
+    """Keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+        self.batches: list[int] = []
+        self.outcomes: list[str] = []
+
+    def stage(self, name: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.stages.append(name)
+
+    def batch(self, size: int) -> None:
+        self.batches.append(size)
+
+    def job(self, outcome: str) -> None:
+        self.outcomes.append(outcome)

@@ -1,0 +1,72 @@
+import asyncio
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from app.bootstrap import open_classifier
+from app.errors import DeviceError, PackageError, UnknownVariant
+from app.settings import Settings
+
+
+def picture() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 30), (200, 30, 90)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "notice"),
+    [
+        ("noop", "noop", "no forward pass"),
+        ("random:vit_pico_patch4_32", "random:vit_pico_patch4_32", "random weights"),
+    ],
+)
+def test_untrained_models_say_so_in_every_answer(model: str, name: str, notice: str) -> None:
+    async def run() -> None:
+        async with open_classifier(Settings(model=model, max_batch_size=2)) as classifier:
+            await classifier.ready()
+            answer = await classifier.classify(picture(), top_k=3)
+            assert answer.model == classifier.info.name == name
+            assert answer.notice and notice in answer.notice
+            assert classifier.info.sha256 is None
+            assert sum(p.score for p in (await classifier.classify(picture(), top_k=10)).predictions) <= 1.001
+
+    asyncio.run(run())
+
+
+def test_random_weights_are_the_same_every_time() -> None:
+    async def scores() -> list[float]:
+        settings = Settings(model="random:vit_pico_patch4_32", max_batch_size=1, precision="float32")
+        async with open_classifier(settings) as classifier:
+            await classifier.ready()
+            return [p.score for p in (await classifier.classify(picture(), top_k=10)).predictions]
+
+    assert asyncio.run(scores()) == pytest.approx(asyncio.run(scores()), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        (Settings(model="random:vit_gigantic"), UnknownVariant),
+        (Settings(model="/nowhere/at/all"), PackageError),
+        (Settings(model="noop", device="cuda:31"), DeviceError),
+    ],
+)
+def test_what_cannot_start_says_why(settings: Settings, error: type[Exception]) -> None:
+    async def run() -> None:
+        async with open_classifier(settings):
+            raise AssertionError("it opened")
+
+    with pytest.raises(error):
+        asyncio.run(run())
+
+
+def test_an_empty_directory_is_no_package(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with open_classifier(Settings(model=str(tmp_path))):
+            raise AssertionError("it opened")
+
+    with pytest.raises(PackageError, match=r"config\.json"):
+        asyncio.run(run())

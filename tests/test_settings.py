@@ -1,0 +1,37 @@
+import pytest
+from pydantic import ValidationError
+
+from app.settings import Settings
+
+
+def test_environment_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIT_PORT", "9001")
+    monkeypatch.setenv("VIT_CORS_ORIGINS", '["https://a.example"]')
+    settings = Settings()
+    assert settings.port == 9001
+    assert settings.cors_origins == ("https://a.example",)
+    assert Settings(port=1).port == 1  # what is passed beats the environment
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("port", 70000),
+        ("device", "tpu"),
+        ("device", "cuda:x"),
+        ("precision", "int8"),
+        ("max_wait_ms", 0),
+        ("request_timeout_ms", -1),
+        ("slots", 0),
+        ("max_body_bytes", 10),
+        ("log_level", "loud"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=name):
+        Settings(**{name: value})  # type: ignore[arg-type]
+
+
+def test_every_option_says_what_it_is() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description and field.description[-1] in ".)", name
