@@ -14,6 +14,7 @@ from app.engine.runners.torch import TorchRunner, TorchRunnerConfig
 from app.engine.slots import SlotPool
 from app.imaging.decode import DecodeLimits
 from app.imaging.pool import DecodePool
+from app.model.fold import fold_normalisation
 from app.model.sources import load_model
 from app.scheduling.policy import AdmissionPolicy, BatchPolicy
 from app.scheduling.scheduler import Scheduler
@@ -33,6 +34,7 @@ async def open_classifier(
     settings = settings or Settings()
     package = load_model(settings.model)
     device, spec = choose_device(settings.device), package.preprocess
+    fold_normalisation(package.network, spec)
     network, dtype = to_precision(settings.precision, package.network, spec, device)
     cores = settings.threads or available_cores()
     on_cpu = device.type == "cpu"
@@ -53,7 +55,7 @@ async def open_classifier(
     )
     del package  # with it the float32 weights, where another format is computed in
     engine = Engine(
-        [TorchRunner(network, slots.pixels, spec, runner_config) for _ in range(lanes)],
+        [TorchRunner(network, slots.pixels, runner_config) for _ in range(lanes)],
         Scheduler(BatchPolicy(max_batch_size, settings.slots)),
         slots,
         EngineConfig(settings.stall_timeout_s, settings.drain_timeout_s),

@@ -1,7 +1,7 @@
 """Owns the request's id: taken from the client if sane, else made; does not log or answer."""
 
+import random
 import re
-import uuid
 from typing import Any, Final
 
 HEADER: Final = b"x-request-id"
@@ -14,5 +14,5 @@ def request_id(scope: dict[str, Any] | Any) -> str:
     known: str | None = scope.get(_KEY)
     if known is None:
         sent = next((value for name, value in scope.get("headers", ()) if name == HEADER), b"")
-        known = scope[_KEY] = sent.decode("ascii") if _SANE.fullmatch(sent) else uuid.uuid4().hex
+        known = scope[_KEY] = sent.decode("ascii") if _SANE.fullmatch(sent) else f"{random.getrandbits(128):032x}"
     return known

@@ -64,6 +64,7 @@ async def _serve(settings: Settings) -> int:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=round(settings.drain_timeout_s),
         )
         server = DrainingServer(config, classifier, settings.drain_delay_s)

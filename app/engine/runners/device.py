@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from app.domain import PreprocessSpec
 from app.errors import DeviceError
+from app.model.fold import PIXEL_OFFSET
 from app.model.vit import VisionTransformer
 
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -36,6 +37,7 @@ def to_precision(
 ) -> tuple[VisionTransformer, torch.dtype]:
     """The float32 network on its device in the number format to compute in, and that format.
 
+    The network takes pixels minus PIXEL_OFFSET.
     `auto`: bfloat16 where the device computes in it and where its answers to a few test pictures are those of
     float32. Raises DeviceError for a format that the device has not.
     """
@@ -64,6 +66,7 @@ def _agree(exact: VisionTransformer, rounded: VisionTransformer, spec: Preproces
     generator = torch.Generator().manual_seed(0)
     coarse = torch.randn(_PROBES, 3, 4, 4, generator=generator)
     pictures = F.interpolate(coarse, size=(spec.height, spec.width), mode="bilinear").to(device)
+    pictures = (pictures * 64).round_().clamp_(-PIXEL_OFFSET, PIXEL_OFFSET - 1)
     scores = exact(pictures).softmax(dim=1)
     winners = rounded(pictures.to(torch.bfloat16)).argmax(dim=1, keepdim=True)
     return bool((scores.amax(dim=1, keepdim=True) - scores.gather(1, winners) < _TIE).all())

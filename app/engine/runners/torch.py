@@ -8,8 +8,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from app.domain import PreprocessSpec
 from app.engine.client import OutOfDeviceMemory, Scores
+from app.model.fold import PIXEL_OFFSET
 from app.model.vit import VisionTransformer
 
 
@@ -26,7 +26,7 @@ class TorchRunnerConfig:
 
 
 class TorchRunner:
-    """One lane. The network is shared between lanes; it is only read.
+    """One lane. The network, which takes pixels (see `fold_normalisation`), is shared between lanes; it is only read.
 
     On a GPU batches are padded to a power of two, so that few shapes occur; on a CPU padding would only cost.
     """
@@ -35,15 +35,11 @@ class TorchRunner:
         self,
         network: VisionTransformer,
         pixels: npt.NDArray[np.uint8],
-        spec: PreprocessSpec,
         config: TorchRunnerConfig,
     ) -> None:
         self.max_batch_size = config.max_batch_size
         self._network, self._config = network, config
         self._pixels = torch.from_numpy(pixels)  # (slots, height, width, 3), shared memory with the slots
-        mean = torch.tensor(spec.mean, device=config.device).view(1, 3, 1, 1) * 255
-        std = torch.tensor(spec.std, device=config.device).view(1, 3, 1, 1) * 255
-        self._mean, self._inverse_std = mean, std.reciprocal()
         sizes = range(1, config.max_batch_size + 1)
         self._buckets = sorted({self._bucket(size) for size in sizes}) if config.device.type == "cuda" else list(sizes)
 
@@ -66,14 +62,13 @@ class TorchRunner:
             raise OutOfDeviceMemory(str(error)) from error
 
     def _load(self, slots: Sequence[int]) -> Tensor:
-        """Slots → (bucket, 3, height, width), normalised, on the device; the slots are not needed any more."""
+        """Slots → (bucket, 3, height, width) minus PIXEL_OFFSET, on the device; the slots are free to be reused."""
         images = self._pixels[list(slots)]  # a copy, still uint8: a quarter of the bytes to move
         if self._config.device.type == "cuda":
             padding = self._bucket(len(slots)) - len(slots)
             images = torch.cat([images, images[:1].expand(padding, -1, -1, -1)]).pin_memory()
             images = images.to(self._config.device, non_blocking=True)
-        x = images.permute(0, 3, 1, 2).float()
-        return x.sub_(self._mean).mul_(self._inverse_std).to(self._config.dtype)
+        return images.permute(0, 3, 1, 2).to(self._config.dtype).sub_(PIXEL_OFFSET)
 
     def _bucket(self, size: int) -> int:
         return min(1 << (size - 1).bit_length(), self.max_batch_size)
