@@ -9,7 +9,7 @@
 
 FROM python:3.11-slim-bookworm AS build
 
-# pip reads these from its environment; empty means unset.
+# pip takes these from its environment.
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 ARG PIP_FIND_LINKS
@@ -22,7 +22,9 @@ WORKDIR /build
 COPY pyproject.toml ./
 RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
         > requirements.txt \
-    && /opt/vit-serve/bin/pip install -r requirements.txt
+    && /opt/vit-serve/bin/pip install -r requirements.txt \
+    # torch's C++ headers and its own tests: 150 MB of use only to a compiler, which is not here
+    && rm -rf /opt/vit-serve/lib/python3.11/site-packages/torch/include /opt/vit-serve/lib/python3.11/site-packages/torch/test
 
 COPY README.md ./
 COPY app/ app/
@@ -31,7 +33,7 @@ RUN /opt/vit-serve/bin/pip install --no-deps .
 
 FROM python:3.11-slim-bookworm
 
-RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin vit
+RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin vit
 COPY --from=build /opt/vit-serve /opt/vit-serve
 
 # Nothing is written at run time, so the root file system may be read-only.

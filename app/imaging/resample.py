@@ -20,8 +20,14 @@ _PILLOW: Final = {
     "hamming": Image.Resampling.HAMMING,
 }
 _TORCH_KERNELS: Final = ("bilinear", "bicubic")
+# torch keeps weights in 15 bits, Pillow in 22. Where a sample hangs on few others, that shows: below this ratio of
+# source to target, 1 sample of photographs in a million was off by 2 of 255; above it none in 200 million.
+_EXACT_BELOW: Final = 2.0
 # A long thin picture resized whole before its middle is cut out would cost up to its aspect ratio in memory.
 _MAX_WASTE: Final = 8
+_REACH: Final = 3  # half the width of the widest kernel, Lanczos, in pixels of the coarser side
+
+Crop = tuple[slice, slice]  # rows, columns
 
 
 def preprocess(data: bytes, spec: PreprocessSpec, limits: DecodeLimits, out: Pixels) -> None:
@@ -57,15 +63,11 @@ def resample(pixels: Pixels, spec: PreprocessSpec, out: Pixels) -> None:
     Padding is black as in torchvision's `CenterCrop`, or the mean colour with crop mode "border".
     """
     size = resized_size(pixels.shape[0], pixels.shape[1], spec)
-    source, target = zip(_span(size[0], spec.height), _span(size[1], spec.width), strict=True)
-    (top, left), (rows, columns) = (tuple(s.start for s in source), tuple(s.stop - s.start for s in source))
-    if size[0] * size[1] <= _MAX_WASTE * spec.height * spec.width and spec.interpolation in _TORCH_KERNELS:
-        part = _resize_torch(pixels, size, spec.interpolation)[source]
-    else:
-        part = _resize_pillow(pixels, size, (top, left, rows, columns), spec.interpolation)
-    if (rows, columns) != (spec.height, spec.width):
+    (rows, to_rows), (columns, to_columns) = _span(size[0], spec.height), _span(size[1], spec.width)
+    part = _resize(pixels, size, (rows, columns), spec.interpolation)
+    if part.shape != out.shape:
         out[:] = [round(255 * m) for m in spec.mean] if spec.crop_mode == "border" else 0
-    out[target] = part
+    out[to_rows, to_columns] = part
 
 
 def _span(have: int, want: int) -> tuple[slice, slice]:
@@ -77,24 +79,55 @@ def _span(have: int, want: int) -> tuple[slice, slice]:
     return slice(0, have), slice(start, start + have)
 
 
+def _resize(pixels: Pixels, size: tuple[int, int], crop: Crop, kernel: str) -> Pixels:
+    """`crop` of the image resized to `size`, as Pillow gives it: across, rounded and clipped to a byte, then down."""
+    height, width = pixels.shape[:2]
+    if (height, width) == size:
+        return pixels[crop]
+    if height - size[0] > max(0, 2 * (width - size[1])):  # here Pillow goes down first; turned, down is across
+        turned = _resize(pixels.transpose(1, 0, 2), size[::-1], crop[::-1], kernel)
+        return turned.transpose(1, 0, 2)
+    rows, columns = (part.stop - part.start for part in crop)
+    if size[0] * size[1] > _MAX_WASTE * rows * columns:
+        return _resize_crop_only(pixels, size, crop, kernel)
+    if kernel not in _TORCH_KERNELS:
+        return np.asarray(Image.fromarray(pixels).resize(size[::-1], _PILLOW[kernel]))[crop]
+    if height >= _EXACT_BELOW * size[0]:
+        return _resize_torch(pixels, size, kernel)[crop]
+    # A byte off in the first pass can grow in the second, so Pillow does the first; one in the last stays one.
+    needed = _needed(height, size[0], crop[0])
+    across = Image.fromarray(pixels[needed]).resize((size[1], needed.stop - needed.start), _PILLOW[kernel])
+    narrow = np.empty((height, columns, 3), np.uint8)  # the rows not needed stay unset: no row of the crop sees them
+    narrow[needed] = np.asarray(across)[:, crop[1]]
+    return _resize_torch(narrow, (size[0], columns), kernel)[crop[0]]
+
+
 def _resize_torch(pixels: Pixels, size: tuple[int, int], kernel: str) -> Pixels:
-    """Pillow's fixed-point arithmetic in vector instructions: equal to ±1 and ten times faster."""
-    if pixels.shape[:2] == size:
-        return pixels
-    image = torch.from_numpy(pixels).permute(2, 0, 1)[None]  # channels-last, which selects the fast kernel
+    """Pillow's two passes in vector instructions, ten times faster; each is within ±1 of Pillow's."""
+    writable = np.require(pixels, requirements=["C", "W"])  # torch warns of any other
+    image = torch.from_numpy(writable).permute(2, 0, 1)[None]  # channels-last, which selects the fast kernel
     resized = F.interpolate(image, size=size, mode=kernel, antialias=True)
     return resized[0].permute(1, 2, 0).numpy()
 
 
-def _resize_pillow(
-    pixels: Pixels, size: tuple[int, int], crop: tuple[int, int, int, int], kernel: str
-) -> Pixels:
-    """Any kernel, and only the crop (top, left, rows, columns) of the resized image is ever computed."""
-    top, left, rows, columns = crop
-    down, across = pixels.shape[0] / size[0], pixels.shape[1] / size[1]
-    box = (left * across, top * down, (left + columns) * across, (top + rows) * down)
-    box = (box[0], box[1], min(box[2], pixels.shape[1]), min(box[3], pixels.shape[0]))
-    return np.asarray(Image.fromarray(pixels).resize((columns, rows), _PILLOW[kernel], box=box))
+def _resize_crop_only(pixels: Pixels, size: tuple[int, int], crop: Crop, kernel: str) -> Pixels:
+    """The crop and nothing else, so memory is bounded by source and crop; the box is rounded to float32."""
+    needed = tuple(_needed(*lengths) for lengths in zip(pixels.shape, size, crop, strict=False))
+    image = Image.fromarray(pixels[needed])
+    (top, bottom), (left, right) = (
+        (part.start * source / target - near.start, min(part.stop * source / target, near.stop) - near.start)
+        for part, source, target, near in zip(crop, pixels.shape, size, needed, strict=False)
+    )
+    columns, rows = crop[1].stop - crop[1].start, crop[0].stop - crop[0].start
+    image = image.resize((columns, image.height), _PILLOW[kernel], box=(left, 0, right, image.height))
+    return np.asarray(image.resize((columns, rows), _PILLOW[kernel], box=(0, top, columns, bottom)))
+
+
+def _needed(source: int, target: int, part: slice) -> slice:
+    """The pixels along one axis that `part` of the target is made of, and a few more."""
+    scale = source / target
+    reach = _REACH * max(scale, 1.0) + 1
+    return slice(max(math.floor(part.start * scale - reach), 0), min(math.ceil(part.stop * scale + reach), source))
 
 
 def use_one_core() -> None:

@@ -46,8 +46,8 @@ def model_card(facts: CardFacts) -> str:
         "correctly, images that it was not trained on.",
         "## Data",
         f"`{facts.data}`{digest}: {facts.train_images + judged:,} images in {len(facts.classes)} classes.\n"
-        f"Split: {facts.train_images:,} to train on, {judged:,} held out for validation, the same share of every class, "
-        f"drawn with seed {facts.recipe.seed}. There is no third part: the numbers below are of the validation images.\n"
+        f"Split: {facts.train_images:,} to train on, {judged:,} held out for validation, the same share of every class "
+        f"drawn with seed {facts.recipe.seed}. There is no third part: all below is of the validation images.\n"
         f"Every image is resized to {spec.height} x {spec.width} px ({spec.interpolation}, {spec.crop_mode} crop) and "
         f"normalised with mean {spec.mean} and standard deviation {spec.std}, the same in training and in serving.",
         "## Recipe",
@@ -62,10 +62,10 @@ def model_card(facts: CardFacts) -> str:
         _table(("class", "images", "found", "right"), per_class),
         *_confusion(facts),
         "## Calibration",
-        f"Logits are divided by the temperature {evaluation.temperature} before the softmax. It was fitted on the "
-        "validation images, one number, and lowers the expected calibration error on the same images (15 bins) from "
-        f"{evaluation.raw_calibration_error:.4f} to {evaluation.calibration_error:.4f}: a score of 0.8 means that about "
-        "eight of ten such answers are right, for images like these.",
+        f"Logits are divided by the temperature {evaluation.temperature} before the softmax, one number fitted on the "
+        "validation images. The expected calibration error (15 bins, the same images) is "
+        f"{evaluation.raw_calibration_error:.4f} without it and {evaluation.calibration_error:.4f} with it: by so much "
+        "does a score, read as the chance that the answer is right, miss on average.",
         "## Limits",
         _limits(facts),
     ]
@@ -90,16 +90,17 @@ def _confusion(facts: CardFacts) -> Iterator[str]:
 
 
 def _limits(facts: CardFacts) -> str:
-    evaluation, spec = facts.evaluation, facts.spec
+    evaluation, size = facts.evaluation, f"{facts.spec.height} x {facts.spec.width} px"
     worst = min(range(len(facts.classes)), key=evaluation.recall)
     return "\n".join(
         (
-            f"- It knows {len(facts.classes)} classes and no others: a picture of anything else still gets one of these "
-            "names, at times with a high score.",
-            f"- It sees {spec.height} x {spec.width} px. What is small in the picture, or cut off by the crop, is lost.",
-            f"- It is wrong in {_percent(1 - evaluation.accuracy)} of the cases on images like those it was trained on, "
-            f"and more often on others; weakest on `{facts.classes[worst]}` ({_percent(evaluation.recall(worst))} found).",
-            "- Scores are calibrated on the validation images only; on other kinds of images they promise too much.",
+            f"- It knows {len(facts.classes)} classes and no others: a picture of anything else still gets one of "
+            "these names, at times with a high score.",
+            f"- It sees {size}. What is small in the picture, or cut off by the crop, is lost.",
+            f"- It is wrong in {_percent(1 - evaluation.accuracy)} of the cases on images like those it was trained "
+            "on, and more often on others.",
+            f"- It is weakest on `{facts.classes[worst]}`: {_percent(evaluation.recall(worst))} of them are found.",
+            "- Scores are calibrated on the validation images; on other kinds of images they promise too much.",
             "- What is one-sided in the training images is one-sided in the answers; nobody has examined that here.",
         )
     )

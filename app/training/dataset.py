@@ -55,7 +55,9 @@ def load_dataset(path: Path, spec: PreprocessSpec, progress: Progress = lambda d
     if "" in numbers:
         raise DatasetError(f"{path}: {names[0]} lies in no folder; each image must lie in one named after its class")
     if len(numbers) < 2:
-        raise DatasetError(f"{path}: found {len(names)} images, {len(numbers)} classes; at least two classes are needed")
+        raise DatasetError(
+            f"{path}: found {len(names)} images, {len(numbers)} classes; at least two classes are needed"
+        )
     images = np.empty((len(names), spec.height, spec.width, 3), dtype=np.uint8)
     for i, (name, data) in enumerate(zip(names, _read(path, names), strict=True)):
         try:
@@ -87,13 +89,19 @@ def split(dataset: Dataset, validation_share: float, seed: int) -> tuple[Dataset
     return dataset.subset((~chosen).nonzero().flatten()), dataset.subset(chosen.nonzero().flatten())
 
 
+def list_images(folder: Path) -> list[str]:
+    """Paths of the image files below a folder, relative to it, sorted; images by suffix, hidden files left out."""
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(filter(_is_image, names))
+
+
 def _class_of(name: str) -> str:
     return PurePosixPath(name).parent.name
 
 
 def _names(path: Path) -> list[str]:
     if path.is_dir():
-        return [n for p in path.rglob("*") if _is_image(n := p.relative_to(path).as_posix()) and p.is_file()]
+        return list_images(path)
     if not path.exists():
         raise DatasetError(f"{path}: there is no such file or folder")
     try:

@@ -21,7 +21,16 @@ from app.training.dataset import Dataset
 from app.training.recipe import Recipe
 
 # What torch.load and load_state_dict raise on a file that is damaged, no checkpoint, or one of another network.
-_LOAD_ERRORS: Final = (OSError, RuntimeError, LookupError, TypeError, AttributeError, ValueError, EOFError, UnpicklingError)
+_LOAD_ERRORS: Final = (
+    OSError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    EOFError,
+    UnpicklingError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,8 @@ class Trainer:
                 yield StepReport(self.step, self._total_steps(len(targets)), loss, rate)
             self.epoch += 1
             validation_loss, accuracy, _ = self.evaluate(validation)
+            if not math.isfinite(validation_loss):
+                raise FloatingPointError(f"step {self.step}: the validation loss is {validation_loss}")
             self._save(checkpoint, fingerprint)
             yield EpochReport(self.epoch, loss_sum / steps, validation_loss, accuracy, rate)
 
@@ -115,7 +126,7 @@ class Trainer:
         self.worker.train()
         logits = self.worker(self._normalise(x).to(self.precision)).float()
         loss = F.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         for ours, theirs in zip(self.worker.parameters(), self.master.parameters(), strict=True):
             assert ours.grad is not None
             theirs.grad, ours.grad = ours.grad.float(), None

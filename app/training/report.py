@@ -1,4 +1,4 @@
-"""Owns what validation logits say about a network: accuracy, confusion, calibration; does not run networks or write text."""
+"""Owns what validation logits say: accuracy, confusion, calibration; does not run networks or write text."""
 
 import math
 from collections.abc import Callable

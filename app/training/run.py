@@ -1,6 +1,5 @@
 """Owns a training run from images to model package, and the folder it lives in; does not parse options or print."""
 
-import hashlib
 import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -11,7 +10,7 @@ import torch
 
 from app.domain import PreprocessSpec
 from app.errors import SetupError
-from app.model.package import CONFIG_NAME, WEIGHTS_NAME, ModelPackage, save_package
+from app.model.package import WEIGHTS_NAME, ModelPackage, file_sha256, save_package
 from app.model.variants import variant
 from app.training.card import CardFacts, model_card
 from app.training.dataset import Dataset, load_dataset, split
@@ -92,12 +91,15 @@ def preprocess_spec(variant_name: str) -> PreprocessSpec:
     return PreprocessSpec(height, width, crop_pct=1.0)
 
 
-def best_precision(device: torch.device) -> torch.dtype:
-    """bfloat16 where the device computes in it, float32 elsewhere."""
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """`float32`, `bfloat16`, or `auto`: bfloat16 where the device computes in it, which is faster."""
+    if name != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float32
-    capabilities = torch.cpu.get_capabilities()
-    native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+        native = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        capabilities = torch.cpu.get_capabilities()
+        native = any(capabilities.get(flag) for flag in ("avx512_bf16", "amx_bf16", "bf16"))
     return torch.bfloat16 if native else torch.float32
 
 
@@ -107,19 +109,26 @@ def claim(out: Path, recipe: Recipe) -> None:
     Raises SetupError rather than mix two runs or write over a finished model.
     """
     out.mkdir(parents=True, exist_ok=True)
-    path, checkpoint, weights = out / RECIPE_NAME, out / CHECKPOINT_NAME, out / WEIGHTS_NAME
+    if conflict := _conflict(out, recipe):
+        raise SetupError(f"{out} {conflict}, or choose another folder")
+    (out / RECIPE_NAME).write_text(recipe.to_json(), encoding="utf-8")
+
+
+def _conflict(out: Path, recipe: Recipe) -> str | None:
+    """What stands against training this recipe in that folder, and what to do about it."""
+    path, weights = out / RECIPE_NAME, out / WEIGHTS_NAME
+    begun = (out / CHECKPOINT_NAME).exists()
+    if not begun and not weights.exists():
+        return None
     if not path.exists():
-        if found := next((p for p in (checkpoint, weights, out / CONFIG_NAME) if p.exists()), None):
-            raise SetupError(f"{found} is there, but no {RECIPE_NAME} that says what it was made with; take another folder")
-    elif (checkpoint.exists() or weights.exists()) and (stored := load_recipe(path)) != recipe:
-        pairs = [(f.name, getattr(stored, f.name), getattr(recipe, f.name)) for f in fields(Recipe)]
-        differences = ", ".join(f"{name} {there} there, {here} here" for name, there, here in pairs if there != here)
-        raise SetupError(f"{out} holds a run of another recipe: {differences}. Go on with `--recipe {path}`, or take another folder")
-    elif weights.exists() and not checkpoint.exists():
-        raise SetupError(f"{out} holds the finished model of this recipe, without its checkpoint; take another folder")
-    else:
-        return path.write_text(recipe.to_json(), encoding="utf-8") and None
-    path.write_text(recipe.to_json(), encoding="utf-8")
+        return f"holds a model or a checkpoint but no {RECIPE_NAME} that says what it was made with: clear it"
+    stored = load_recipe(path)
+    pairs = [(f.name, getattr(stored, f.name), getattr(recipe, f.name)) for f in fields(Recipe)]
+    if differences := ", ".join(
+        f"{name} is {there} there and {here} here" for name, there, here in pairs if there != here
+    ):
+        return f"holds a run of another recipe ({differences}): go on with that one by --recipe {path}"
+    return None if begun else "holds the finished model of this recipe and no checkpoint to go on from: clear it"
 
 
 def write_log(path: Path, report: EpochReport) -> None:
@@ -131,21 +140,22 @@ def write_log(path: Path, report: EpochReport) -> None:
     path.write_text("\n".join((_LOG_HEAD, *lines)) + "\n", encoding="utf-8")
 
 
-def _finish(config: RunConfig, trainer: Trainer, train: Dataset, validation: Dataset, spec: PreprocessSpec) -> RunResult:
-    trainer.average.half().float()  # judged is what is written, and that is float16
+def _finish(
+    config: RunConfig, trainer: Trainer, train: Dataset, validation: Dataset, spec: PreprocessSpec
+) -> RunResult:
+    trainer.average.half().float()  # what is judged is what is written, and that is float16
     evaluation = evaluate_logits(trainer.evaluate(validation)[2], validation.targets)
-    network = trainer.average.cpu()
     package = ModelPackage(
         name=f"{config.recipe.variant}.{config.tag}",
         architecture=config.recipe.variant,
-        network=network,
+        network=trainer.average.cpu(),
         labels=train.classes,
         preprocess=spec,
         sha256=None,
         temperature=evaluation.temperature,
     )
     summary = {
-        "data": config.data.name,
+        "data": _data_name(config),
         "recipe": asdict(config.recipe),
         "images": len(train.targets),
         "validation_images": evaluation.images,
@@ -155,14 +165,14 @@ def _finish(config: RunConfig, trainer: Trainer, train: Dataset, validation: Dat
     save_package(config.out, package, torch.float16, {"training": summary})
     facts = CardFacts(
         name=package.name,
-        data=config.data.name,
-        data_sha256=_sha256(config.data) if config.data.is_file() else None,
+        data=_data_name(config),
+        data_sha256=file_sha256(config.data) if config.data.is_file() else None,
         command=_command(config),
         classes=train.classes,
         train_images=len(train.targets),
-        parameters=sum(p.numel() for p in network.parameters()),
+        parameters=sum(p.numel() for p in package.network.parameters()),
         device=config.device.type,
-        precision=str(config.precision).removeprefix("torch."),
+        precision=_precision_name(config),
         spec=spec,
         recipe=config.recipe,
         evaluation=evaluation,
@@ -174,12 +184,15 @@ def _finish(config: RunConfig, trainer: Trainer, train: Dataset, validation: Dat
 
 
 def _command(config: RunConfig) -> str:
-    """Without the folders of the machine it ran on."""
-    arguments = [config.data.name, "--out", config.out.name, "--recipe", RECIPE_NAME, "--name", config.tag]
-    precision = str(config.precision).removeprefix("torch.")
-    return shlex.join(["vit-serve", "train", *arguments, "--device", config.device.type, "--precision", precision])
+    """The command that repeats the run, without the folders of the machine it ran on."""
+    files = [_data_name(config), "--out", config.out.resolve().name, "--recipe", RECIPE_NAME]
+    options = ["--name", config.tag, "--device", config.device.type, "--precision", _precision_name(config)]
+    return shlex.join(["vit-serve", "train", *files, *options])
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _data_name(config: RunConfig) -> str:
+    return config.data.resolve().name
+
+
+def _precision_name(config: RunConfig) -> str:
+    return str(config.precision).removeprefix("torch.")

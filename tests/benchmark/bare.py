@@ -1,0 +1,99 @@
+"""Owns the work without a service around it, forward pass or decoding, one JSON line out; does not compare.
+
+Run as `-m tests.benchmark.bare`.
+"""
+
+import argparse
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from app.domain import PreprocessSpec
+from app.engine.runners.device import available_cores, choose_device, to_precision
+from app.imaging.decode import DecodeLimits
+from app.imaging.resample import preprocess, use_one_core
+from app.model.sources import load_model
+from app.settings import Settings
+
+
+def forward(model: str, seconds: float) -> dict[str, Any]:
+    """Images per second of the network alone, in the service's number format and largest batch.
+
+    Each way to share the cores is measured for half the time: one lane with all of them, and a lane for each.
+    """
+    settings = Settings(model=model)
+    package = load_model(model)
+    device, spec = choose_device(settings.device), package.preprocess
+    network, dtype = to_precision(settings.precision, package.network, spec, device)
+    cores = settings.threads or available_cores()
+    on_cpu = device.type == "cpu"
+    batch_size = settings.max_batch_size or (8 if on_cpu else 64)
+    # The strides that decoded pixels have.
+    pictures = torch.randn(batch_size, spec.height, spec.width, 3).permute(0, 3, 1, 2).to(device, dtype)
+    ways = sorted({1, min(cores, 4) if on_cpu else 1})
+    rates = {
+        f"{lanes} x {max(1, cores // lanes)}": _images_per_s(network, pictures, lanes, cores, seconds / len(ways))
+        for lanes in ways
+    }
+    return {"images_per_s": rates, "batch_size": batch_size, "precision": str(dtype), "device": str(device)}
+
+
+def _images_per_s(network: nn.Module, pictures: Tensor, lanes: int, cores: int, seconds: float) -> float:
+    rates: list[float] = []
+    start = threading.Barrier(lanes)
+
+    @torch.inference_mode()
+    def lane() -> None:
+        torch.set_num_threads(max(1, cores // lanes))
+        for _ in range(2):
+            network(pictures)
+        start.wait(60)
+        started_at, batches = time.monotonic(), 0
+        while (passed_s := time.monotonic() - started_at) < seconds:
+            network(pictures).cpu()  # waits for a GPU, costs nothing on a CPU
+            batches += 1
+        rates.append(batches * len(pictures) / passed_s)
+
+    threads = [threading.Thread(target=lane) for _ in range(lanes)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(rates)
+
+
+def decode(folder: Path, seconds: float) -> dict[str, Any]:
+    """Milliseconds from a JPEG to the 224 px input of a network on one thread: CPU time, and as the clock sees it."""
+    bodies = [path.read_bytes() for path in sorted(folder.glob("*.jpg"))]
+    spec, limits = PreprocessSpec(), DecodeLimits()
+    out = np.empty((spec.height, spec.width, 3), dtype=np.uint8)
+    use_one_core()
+    for body in bodies:
+        preprocess(body, spec, limits, out)
+    started_at, cpu_at, images = time.monotonic(), time.thread_time(), 0
+    while (passed_s := time.monotonic() - started_at) < seconds:
+        preprocess(bodies[images % len(bodies)], spec, limits, out)
+        images += 1
+    return {"ms": passed_s * 1000 / images, "cpu_ms": (time.thread_time() - cpu_at) * 1000 / images}
+
+
+def main() -> None:
+    """`forward MODEL SECONDS` or `decode FOLDER SECONDS`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("work", choices=["forward", "decode"])
+    parser.add_argument("what")
+    parser.add_argument("seconds", type=float)
+    args = parser.parse_args()
+    figures = forward(args.what, args.seconds) if args.work == "forward" else decode(Path(args.what), args.seconds)
+    json.dump(figures, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

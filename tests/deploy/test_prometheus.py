@@ -1,0 +1,96 @@
+"""Owns the proof that a real Prometheus takes our metrics, configuration and alerts; does not test what is counted."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import yaml
+
+from tests.benchmark.server import Server, running, service
+from tests.deploy.tools import DEPLOY, output, tool
+
+PROMETHEUS = DEPLOY / "prometheus"
+
+
+@pytest.fixture(scope="module")
+def vit_serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service without a forward pass; it has answered one request, so that every metric has a series."""
+    with running(service("noop"), tmp_path_factory.mktemp("vit-serve") / "log") as server:
+        server.get("/v1/model")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def prometheus(vit_serve: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Prometheus with the shipped configuration; only the target's address and the intervals are others."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
+    config["global"] = dict.fromkeys(config["global"], "1s")
+    config["rule_files"] = [str(PROMETHEUS / name) for name in config["rule_files"]]
+    config["scrape_configs"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{vit_serve.port}"]
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    command = [
+        tool("prometheus"),
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        "--web.listen-address=127.0.0.1:{port}",
+    ]
+    with running(command, folder / "log", ready="/-/ready") as server:
+        yield server
+
+
+def ask(prometheus: Server, path: str) -> Any:
+    status, body = prometheus.get(f"/api/v1/{path}")
+    assert status == 200, body
+    return json.loads(body)["data"]
+
+
+def wait_for_value(prometheus: Server, query: str) -> str:
+    """The value of a query that gives one series, as soon as a scrape has brought one."""
+    until = time.monotonic() + 20
+    while not (result := ask(prometheus, f"query?query={quote(query)}")["result"]):
+        assert time.monotonic() < until, f"{query} has no value after 20 s"
+        time.sleep(0.1)
+    (series,) = result
+    value: str = series["value"][1]
+    return value
+
+
+def test_the_configuration_and_the_rules_are_valid() -> None:
+    output(tool("promtool"), "check", "config", "--lint=all", "--lint-fatal", PROMETHEUS / "prometheus.yml")
+    output(tool("promtool"), "check", "rules", "--lint=all", "--lint-fatal", PROMETHEUS / "alerts.yml")
+
+
+def test_every_alert_fires_on_what_it_is_for() -> None:
+    output(tool("promtool"), "test", "rules", PROMETHEUS / "alerts_test.yml")
+    rules = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"][0]["rules"]
+    cases = yaml.safe_load((PROMETHEUS / "alerts_test.yml").read_text())["tests"]
+    fired = {case["alertname"] for test in cases for case in test["alert_rule_test"] if case["exp_alerts"]}
+    assert fired == {rule["alert"] for rule in rules}
+
+
+def test_promtool_has_nothing_to_say_about_the_metrics(vit_serve: Server) -> None:
+    status, metrics = vit_serve.get("/metrics")
+    assert status == 200
+    assert output(tool("promtool"), "check", "metrics", stdin=metrics) == ""
+
+
+def test_the_alerts_ask_for_metrics_that_exist(vit_serve: Server) -> None:
+    _, metrics = vit_serve.get("/metrics")
+    asked = set(re.findall(r"\bvit_\w+", (PROMETHEUS / "alerts.yml").read_text()))
+    assert len(asked) >= 4
+    assert asked <= set(re.findall(r"^(vit_\w+)", metrics.decode(), flags=re.MULTILINE))
+
+
+def test_prometheus_scrapes_the_service_and_judges_the_alerts(prometheus: Server) -> None:
+    assert wait_for_value(prometheus, "vit_ready") == "1"
+    assert wait_for_value(prometheus, 'up{job="vit-serve"}') == "1"
+    assert wait_for_value(prometheus, 'vit_model_info{name="noop"}') == "1"
+    rules = ask(prometheus, "rules")["groups"][0]["rules"]
+    assert {rule["health"] for rule in rules} <= {"ok", "unknown"}  # unknown until its first evaluation
+    assert {rule["state"] for rule in rules} == {"inactive"}

@@ -1,0 +1,34 @@
+"""Owns the way to programs that the tests need and pip cannot install; does not install them."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final, NoReturn
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[2]
+DEPLOY: Final = ROOT / "deploy"
+
+
+def missing(reason: str) -> NoReturn:
+    """Skips, as a user's machine need not have everything; fails in CI, where a skipped test is a test that is gone."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{reason}, and in CI it must be there", pytrace=False)
+    pytest.skip(reason)
+
+
+def tool(name: str) -> str:
+    """The path of a program; skips or fails without it."""
+    return shutil.which(name) or missing(f"{name} is not installed")
+
+
+def output(*command: str | Path, stdin: bytes | None = None, timeout_s: float = 60) -> str:
+    """What a command prints, both streams; fails the test, with that, if its exit code is not 0."""
+    result = subprocess.run(
+        command, cwd=ROOT, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout_s, check=False
+    )
+    text = result.stdout.decode(errors="replace")
+    assert result.returncode == 0, f"{' '.join(map(str, command))}\n{text[-4000:]}"
+    return text

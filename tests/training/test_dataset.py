@@ -1,0 +1,130 @@
+"""Owns the tests of training/dataset.py."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from app.domain import PreprocessSpec
+from app.errors import DatasetError
+from app.training.dataset import Dataset, load_dataset, split
+from tests.training.pictures import plain, stripes, write_files, write_zip
+
+SPEC = PreprocessSpec(8, 8, crop_pct=1.0)
+FILES = {
+    "train/dog/b.png": plain(30),
+    "train/dog/a.PNG": plain(20),
+    "train/cat/z.png": plain(10),
+    "train/notes.txt": b"not an image, and nobody asked",
+    "__MACOSX/train/cat/._z.png": b"what macOS puts into its zips",
+    "train/cat/.hidden.png": b"nothing to see",
+}
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_classes_are_the_folders_in_a_fixed_order(tmp_path: Path, kind: str):
+    path = write_files(tmp_path / "x", FILES) if kind == "folder" else write_zip(tmp_path / "x.zip", FILES)
+    seen: list[tuple[int, int]] = []
+    data = load_dataset(path, SPEC, lambda done, total: seen.append((done, total)))
+    assert data.classes == ("cat", "dog")
+    assert data.targets.tolist() == [0, 1, 1]
+    assert data.images.shape == (3, 3, 8, 8)
+    assert data.images.dtype == torch.uint8
+    assert data.images[:, 0, 0, 0].tolist() == [10, 20, 30]
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_folder_and_zip_give_the_same(tmp_path: Path):
+    folder = load_dataset(write_files(tmp_path / "x", FILES), SPEC)
+    archive = load_dataset(write_zip(tmp_path / "x.zip", FILES), SPEC)
+    assert folder.fingerprint() == archive.fingerprint()
+
+
+def test_the_fingerprint_sees_pixels_targets_and_names():
+    data = stripes(4)
+    changed = data.images.clone()
+    changed[3, 2, 31, 31] ^= 1
+    others = [
+        Dataset(changed, data.targets, data.classes),
+        Dataset(data.images, 1 - data.targets, data.classes),
+        Dataset(data.images, data.targets, ("a", "b")),
+    ]
+    assert len({d.fingerprint() for d in [data, *others]}) == 4
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_a_broken_image_is_named(tmp_path: Path, kind: str):
+    files = {**FILES, "train/dog/broken.png": plain(1)[:40]}
+    path = write_files(tmp_path / "x", files) if kind == "folder" else write_zip(tmp_path / "x.zip", files)
+    with pytest.raises(DatasetError, match=r"train/dog/broken\.png"):
+        load_dataset(path, SPEC)
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({"cat/1.png": plain(1), "cat/2.png": plain(2)}, "2 images, 1 classes; at least two"),
+        ({"readme.txt": b"hello"}, "0 images, 0 classes"),
+        ({"1.png": plain(1), "cat/2.png": plain(2)}, r"1\.png lies in no folder"),
+    ],
+)
+def test_data_that_cannot_be_learnt_from(tmp_path: Path, files: dict[str, bytes], reason: str):
+    for path in (write_files(tmp_path / "x", files), write_zip(tmp_path / "x.zip", files)):
+        with pytest.raises(DatasetError, match=reason):
+            load_dataset(path, SPEC)
+
+
+def test_what_is_neither_folder_nor_zip(tmp_path: Path):
+    with pytest.raises(DatasetError, match="no such file or folder"):
+        load_dataset(tmp_path / "none", SPEC)
+    (tmp_path / "x.tar").write_bytes(b"a tape")
+    with pytest.raises(DatasetError, match=r"x\.tar: neither a folder nor a zip"):
+        load_dataset(tmp_path / "x.tar", SPEC)
+
+
+def test_a_damaged_zip_member_is_named(tmp_path: Path):
+    path = write_zip(tmp_path / "x.zip", {"cat/1.png": plain(1), "dog/2.png": plain(2)})
+    data = bytearray(path.read_bytes())
+    start = data.index(b"dog/2.png") + len("dog/2.png")
+    data[start + 20] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(DatasetError, match=r"dog/2\.png cannot be read"):
+        load_dataset(path, SPEC)
+
+
+def numbered(sizes: list[int]) -> Dataset:
+    """Images that carry their own number in their first two pixels."""
+    targets = torch.cat([torch.full((size,), label) for label, size in enumerate(sizes)])
+    images = torch.zeros(len(targets), 3, 8, 8, dtype=torch.uint8)
+    images[:, 0, 0, 0] = torch.arange(len(targets)) // 256
+    images[:, 0, 0, 1] = torch.arange(len(targets)) % 256
+    return Dataset(images, targets, tuple("abc"[: len(sizes)]))
+
+
+def numbers(data: Dataset) -> list[int]:
+    return [int(i[0, 0, 0]) * 256 + int(i[0, 0, 1]) for i in data.images]
+
+
+def test_the_split_is_disjoint_complete_and_takes_the_same_share_of_every_class():
+    train, validation = split(numbered([300, 100, 50]), 0.1, seed=1)
+    assert sorted(numbers(train) + numbers(validation)) == list(range(450))
+    assert torch.bincount(validation.targets).tolist() == [30, 10, 5]
+    assert torch.bincount(train.targets).tolist() == [270, 90, 45]
+
+
+def test_the_split_depends_on_the_seed_only():
+    data = numbered([100, 100])
+    first, again, other = (numbers(split(data, 0.2, seed)[1]) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.99])
+def test_both_sides_get_at_least_one_of_each_class(share: float):
+    train, validation = split(numbered([2, 3]), share, seed=1)
+    assert set(train.targets.tolist()) == set(validation.targets.tolist()) == {0, 1}
+
+
+def test_a_class_with_one_image_cannot_be_split():
+    with pytest.raises(DatasetError, match="class 'b' has fewer than two images"):
+        split(numbered([5, 1]), 0.1, seed=1)

@@ -1,0 +1,72 @@
+"""Owns the tests of training/report.py."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from app.training.report import evaluate_logits, expected_calibration_error, fit_temperature
+
+
+def logits_with_confidence(confidence: float, answers: list[int], classes: int = 2) -> torch.Tensor:
+    """Logits whose softmax gives `confidence` to each answer and shares the rest evenly."""
+    scores = torch.full((len(answers), classes), (1 - confidence) / (classes - 1))
+    scores[torch.arange(len(answers)), torch.tensor(answers)] = confidence
+    return scores.log()
+
+
+def test_accuracy_confusion_precision_and_recall_by_hand():
+    logits = logits_with_confidence(0.8, [0, 0, 1, 2, 2, 2], classes=3)
+    evaluation = evaluate_logits(logits, torch.tensor([0, 1, 1, 2, 0, 2]))
+    assert evaluation.confusion == ((1, 0, 1), (1, 1, 0), (0, 0, 2))
+    assert evaluation.accuracy == pytest.approx(4 / 6)
+    assert evaluation.images == 6
+    assert [evaluation.recall(i) for i in range(3)] == [0.5, 0.5, 1.0]
+    assert [evaluation.precision(i) for i in range(3)] == pytest.approx([0.5, 1.0, 2 / 3])
+
+
+def test_a_class_that_is_never_the_answer_has_no_precision():
+    evaluation = evaluate_logits(logits_with_confidence(0.9, [0, 0]), torch.tensor([0, 1]))
+    assert evaluation.precision(1) == evaluation.recall(1) == 0
+
+
+def test_calibration_error_by_hand():
+    targets = torch.tensor([0, 0, 0, 1])
+    assert expected_calibration_error(logits_with_confidence(0.75, [0] * 4), targets) == pytest.approx(0, abs=1e-6)
+    assert expected_calibration_error(logits_with_confidence(0.95, [0] * 4), targets) == pytest.approx(0.2, abs=1e-6)
+
+
+def test_gaps_in_different_bins_do_not_cancel():
+    sure, unsure = logits_with_confidence(0.9, [0, 0]), logits_with_confidence(0.6, [0, 0])
+    error = expected_calibration_error(torch.cat([sure, unsure]), torch.tensor([0, 1, 0, 0]))
+    assert error == pytest.approx((0.4 + 0.4) / 2, abs=1e-6)  # too sure by 0.4, and too unsure by 0.4
+
+
+def test_certainty_falls_in_the_last_bin():
+    assert expected_calibration_error(torch.tensor([[1000.0, 0.0]]), torch.tensor([0])) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("truth", [0.5, 1.0, 2.5])
+def test_the_temperature_is_the_one_that_the_answers_were_drawn_with(truth: float):
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(20_000, 10, generator=generator)
+    targets = torch.multinomial((logits / truth).softmax(dim=1), 1, generator=generator).flatten()
+    fitted = fit_temperature(logits, targets)
+    assert fitted == pytest.approx(truth, rel=0.05)
+    loss = [F.cross_entropy(logits.double() / t, targets).item() for t in (fitted * 0.99, fitted, fitted * 1.01)]
+    assert loss[1] == min(loss)
+
+
+def test_calibration_lowers_the_error_of_an_overconfident_network():
+    generator = torch.Generator().manual_seed(1)
+    logits = 3 * torch.randn(5000, 5, generator=generator)
+    targets = torch.multinomial((logits / 3).softmax(dim=1), 1, generator=generator).flatten()
+    evaluation = evaluate_logits(logits, targets)
+    assert evaluation.raw_calibration_error > 0.1
+    assert evaluation.calibration_error < 0.03
+
+
+def test_a_few_easy_images_do_not_make_the_temperature_extreme():
+    assert 0.2 <= fit_temperature(torch.tensor([[9.0, 0.0], [0.0, 9.0]]), torch.tensor([0, 1])) <= 5
+    assert math.isclose(fit_temperature(torch.tensor([[9.0, 0.0]]), torch.tensor([1])), 5, rel_tol=1e-3)
