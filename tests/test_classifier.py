@@ -11,7 +11,7 @@ from PIL import Image
 
 from app.classifier import Classifier, ClassifierConfig
 from app.domain import ModelInfo, PreprocessSpec
-from app.engine.client import EngineConfig, Scores, Status
+from app.engine.client import EngineConfig, Scores
 from app.engine.engine import Engine
 from app.engine.slots import SlotPool
 from app.errors import (
@@ -232,14 +232,14 @@ def test_refuses_before_and_after_its_life() -> None:
         hold = threading.Event()
         p.runner.warm_up = lambda: assert_true(hold.wait(10))  # type: ignore[method-assign]
         p.engine.start()
-        assert p.classifier.status is Status.STARTING
+        assert p.classifier.status.value == "starting"
         with pytest.raises(NotReady):
             await p.classifier.classify(png(1))
         hold.set()
         await p.classifier.ready()
-        assert p.classifier.status is Status.READY
+        assert p.classifier.status.value == "ready"
         p.classifier.drain()
-        assert p.classifier.status is Status.DRAINING
+        assert p.classifier.status.value == "draining"
         await p.classifier.classify(png(1))  # the doors are still open
         await p.engine.aclose()
         with pytest.raises(Draining):

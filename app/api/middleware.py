@@ -1,4 +1,4 @@
-"""Owns what happens around every request: id, counting, the limits on bodies and on open requests; pure ASGI."""
+"""Owns what is around every request: id, counting, limits on bodies and open requests; does not know routes."""
 
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -34,7 +34,6 @@ class Tracking:
             return
         started_at = time.monotonic()
         status = 0
-
 
         async def send_with_id(message: Message) -> None:
             nonlocal status

@@ -4,13 +4,13 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-PREDICTIONS: Final = [
+PREDICTIONS: Final[list[Any]] = [
     {"label": "cat", "index": 3, "score": 0.93},
     {"label": "dog", "index": 5, "score": 0.04},
     {"label": "frog", "index": 6, "score": 0.01},
 ]
-TIMING: Final = {"decode": 1.7, "queue": 0.1, "inference": 4.2, "total": 6.3}
-RESULT: Final = {
+TIMING: Final[dict[str, Any]] = {"decode": 1.7, "queue": 0.1, "inference": 4.2, "total": 6.3}
+RESULT: Final[dict[str, Any]] = {
     "model": "vit_nano_patch4_32.cifar10",
     "predictions": PREDICTIONS,
     "timing_ms": TIMING,

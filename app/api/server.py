@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 from types import FrameType
 
 import uvicorn

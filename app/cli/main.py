@@ -90,4 +90,3 @@ def _unknown(name: str) -> str:
 def _fail(who: str, message: str, code: int) -> int:
     sys.stderr.write(f"{who}: error: {message}\n")
     return code
-

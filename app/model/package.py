@@ -75,7 +75,10 @@ def load_package(directory: Path) -> ModelPackage:
 
 
 def save_package(
-    directory: Path, package: ModelPackage, dtype: torch.dtype = torch.float32, notes: Mapping[str, object] | None = None
+    directory: Path,
+    package: ModelPackage,
+    dtype: torch.dtype = torch.float32,
+    notes: Mapping[str, object] | None = None,
 ) -> str:
     """Writes a package and returns the SHA-256 of its weights; `notes` go beside ours under `vit_serve`."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -190,7 +193,15 @@ def _read_weights(path: Path, network: VisionTransformer) -> dict[str, Tensor]:
 def _model_args(config: ViTConfig) -> dict[str, object]:
     """The arguments that timm's `VisionTransformer` takes too; its `representation_size` is gone, ours stays ours."""
     args = asdict(config)
-    for name in ("num_classes", "in_chans", "norm_eps", "drop_rate", "attn_drop_rate", "drop_path_rate", "patch_drop_rate"):
+    for name in (
+        "num_classes",
+        "in_chans",
+        "norm_eps",
+        "drop_rate",
+        "attn_drop_rate",
+        "drop_path_rate",
+        "patch_drop_rate",
+    ):
         del args[name]
     if args["representation_size"] is None:
         del args["representation_size"]

@@ -32,9 +32,7 @@ class PatchEmbed(nn.Module):
         super().__init__()
         self.img_size = config.img_size
         self.in_chans = config.in_chans
-        self.proj = Conv2d(
-            config.in_chans, config.embed_dim, kernel_size=config.patch_size, stride=config.patch_size
-        )
+        self.proj = Conv2d(config.in_chans, config.embed_dim, kernel_size=config.patch_size, stride=config.patch_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, height, width) → (B, N-1, D), patches in row-major order.
@@ -190,9 +188,7 @@ class VisionTransformer(nn.Module):
         self.patch_drop = PatchDropout(config.patch_drop_rate)
         # Linear decay rule: block i of L drops its branches with rate · i / (L - 1).
         last = max(config.depth - 1, 1)
-        self.blocks = nn.Sequential(
-            *[Block(config, config.drop_path_rate * i / last) for i in range(config.depth)]
-        )
+        self.blocks = nn.Sequential(*[Block(config, config.drop_path_rate * i / last) for i in range(config.depth)])
         self.norm = nn.LayerNorm(width, eps=config.norm_eps)
         size = config.representation_size
         self.pre_logits = PreLogits(width, size) if size else nn.Identity()
@@ -235,8 +231,8 @@ class VisionTransformer(nn.Module):
         computes only that one, which saves 7 % of ViT-B/16 and 14 % of a 6-layer network.
         """
         x = self.embed(x)
-        for block in self.blocks[:-1]:
-            x = block(x)
-        last = self.blocks[-1]
+        *blocks, last = self.blocks
         assert isinstance(last, Block)
+        for block in blocks:
+            x = block(x)
         return self.forward_head(self.norm(last.first_token(x)))

@@ -33,7 +33,9 @@ def test_import_contracts() -> None:
 def test_scheduling_needs_only_the_standard_library(path: Path) -> None:
     ours = ("app.scheduling", "app.domain", "app.errors")
     foreign = [
-        name for name in imported(path) if name.split(".")[0] not in sys.stdlib_module_names and not name.startswith(ours)
+        name
+        for name in imported(path)
+        if name.split(".")[0] not in sys.stdlib_module_names and not name.startswith(ours)
     ]
     assert not foreign
 

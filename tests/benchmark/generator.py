@@ -14,79 +14,15 @@ import time
 from collections import Counter
 from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import uvloop
 
-_HOST: Final = "127.0.0.1"
+from tests.benchmark.connection import HOST, Connection
+
 _PATIENCE_S: Final = 30.0  # of a closed-loop client
 _RECOVERY_LIMIT_S: Final = 15.0
 _RECOVERY_PAUSE_S: Final = 0.05
-
-
-class Connection(asyncio.Protocol):
-    """A keep-alive HTTP/1.1 connection that carries one request at a time."""
-
-    def __init__(self) -> None:
-        self._received = bytearray()
-        self._answer: asyncio.Future[int] | None = None
-        self._transport: asyncio.Transport | None = None
-
-    @classmethod
-    async def open(cls, port: int) -> "Connection":
-        """Raises OSError if nobody takes it."""
-        _, connection = await asyncio.get_running_loop().create_connection(cls, _HOST, port)
-        return connection
-
-    @property
-    def usable(self) -> bool:
-        """Whether another request may be sent."""
-        return self._transport is not None and self._answer is None
-
-    async def send(self, request: bytes) -> int:
-        """The status of the answer. Raises ConnectionError if the connection breaks first."""
-        assert self._transport is not None
-        self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(request)
-        status = await self._answer
-        self._answer = None  # only now: who gave up waiting must not use this connection again
-        return status
-
-    def close(self) -> None:
-        """At once, whatever is under way."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio.Protocol."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's has the methods but not the base class
-
-    def data_received(self, data: bytes) -> None:
-        """asyncio.Protocol."""
-        self._received += data
-        if self._answer is None or (status := whole_answer(self._received)) is None:
-            return
-        self._received.clear()
-        if not self._answer.done():
-            self._answer.set_result(status)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """asyncio.Protocol."""
-        self._transport = None
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(ConnectionError("closed by the server"))
-
-
-def whole_answer(received: bytes | bytearray) -> int | None:
-    """The status, once the headers and as many bytes as Content-Length says have arrived."""
-    end = received.find(b"\r\n\r\n")
-    if end < 0:
-        return None
-    for line in bytes(received[:end]).split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        if name.lower() == b"content-length":
-            return int(received[9:12]) if len(received) >= end + 4 + int(value) else None
-    raise ValueError("an answer without Content-Length")
 
 
 class Outcomes:
@@ -243,7 +179,7 @@ class OpenLoop:
 
 def load_requests(port: int, path: str, folder: Path) -> Iterator[bytes]:
     """Whole HTTP requests with the folder's photographs in turn, for ever."""
-    head = f"POST {path} HTTP/1.1\r\nHost: {_HOST}:{port}\r\nContent-Type: image/jpeg\r\nContent-Length: "
+    head = f"POST {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nContent-Type: image/jpeg\r\nContent-Length: "
     bodies = [file.read_bytes() for file in sorted(folder.glob("*.jpg"))]
     return itertools.cycle([f"{head}{len(body)}\r\n\r\n".encode() + body for body in bodies])
 

@@ -52,14 +52,14 @@ class Server:
         lines = (line for line in body.decode().splitlines() if line and not line.startswith("#"))
         return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
-    def wait_until_ready(self, spawned_at: float) -> None:
-        """Polls `/readyz`. Raises ServerFailed with the end of the log if that takes too long or the process ends."""
+    def wait_until_ready(self, spawned_at: float, path: str = "/readyz") -> None:
+        """Polls `path`. Raises ServerFailed with the end of the log if that takes too long or the process ends."""
         until = spawned_at + _START_TIMEOUT_S
         while time.monotonic() < until:
             if self._process.poll() is not None:
                 raise ServerFailed(f"the server ended with code {self._process.returncode}:\n{self._log_tail()}")
             try:
-                status, _ = self.get("/readyz")
+                status, _ = self.get(path)
             except OSError:
                 status = 0
             if status == 200:
@@ -99,7 +99,7 @@ class Server:
 
 
 @contextmanager
-def running(command: Sequence[str], log: Path) -> Iterator[Server]:
+def running(command: Sequence[str], log: Path, ready: str = "/readyz") -> Iterator[Server]:
     """Starts `command`, with {port} filled in, waits until it is ready, and stops it at the end.
 
     Raises ServerFailed if it does not start or stop.
@@ -117,7 +117,7 @@ def running(command: Sequence[str], log: Path) -> Iterator[Server]:
         )
     server = Server(process, port, log)
     try:
-        server.wait_until_ready(spawned_at)
+        server.wait_until_ready(spawned_at, ready)
         yield server
     finally:
         server.stop()

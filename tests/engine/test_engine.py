@@ -35,9 +35,9 @@ class House:
 
 @asynccontextmanager
 async def house(
-    *runners: Runner, policy: BatchPolicy = BatchPolicy(), config: EngineConfig = EngineConfig()
+    *runners: Runner, policy: BatchPolicy | None = None, config: EngineConfig | None = None
 ) -> AsyncIterator[House]:
-    made = House(runners, policy, config)
+    made = House(runners, policy or BatchPolicy(), config or EngineConfig())
     made.engine.start()
     try:
         yield made

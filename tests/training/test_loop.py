@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from app.errors import SetupError
+from app.model.vit import Block
 from app.training.dataset import split
 from app.training.loop import EpochReport, StepReport, Trainer
 from app.training.recipe import Recipe
@@ -52,7 +53,6 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_by_bit(tmp_path: Path):
     broken = trainer(BUSY).run(train, validation, tmp_path / "broken.pt")
     first = [next(broken) for _ in range(7)]  # 4 steps and the epoch, then 2 steps that are lost
     assert [type(r) for r in first] == [StepReport] * 4 + [EpochReport] + [StepReport] * 2
-    broken.close()
     torch.manual_seed(99)  # another process has another generator
     resumed = trainer(BUSY)
     rest = reports(resumed.run(train, validation, tmp_path / "broken.pt"))
@@ -169,7 +169,9 @@ def test_patches_are_dropped_for_their_share_of_the_run_and_paths_throughout(tmp
     subject.worker.blocks[0].register_forward_hook(lambda _, inputs, __: tokens.append(inputs[0].shape[1]))
     reports(subject.run(train, validation, tmp_path / "c.pt"))
     assert tokens == [1 + 8] * 3 + [1 + 16] * 3
-    assert subject.worker.blocks[1].drop_path.rate == 0.25
+    last = subject.worker.blocks[1]
+    assert isinstance(last, Block)
+    assert last.drop_path.rate == 0.25
     assert subject.worker.training and not subject.average.training
 
 
@@ -189,7 +191,6 @@ def test_a_run_that_diverges_stops_and_keeps_the_last_good_checkpoint(tmp_path: 
     run = trainer().run(train, validation, path)
     while not isinstance(next(run), EpochReport):
         pass
-    run.close()
     good = path.read_bytes()
     with pytest.raises(FloatingPointError, match=r"step \d+: the .*loss is (nan|inf)|norm of its gradient (nan|inf)"):
         list(trainer(replace(RECIPE, learning_rate=1e30)).run(train, validation, path))

@@ -1,0 +1,54 @@
+# Every command of this project. `make` lists them. Options: PORT HOST MODEL DATA OUT PYTHON.
+PYTHON ?= python3
+PORT ?= 8000
+HOST ?= 127.0.0.1
+MODEL ?= embedded
+OUT ?= runs/model
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup serve test check format benchmark train docker clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
+
+# The stamps are newer than pyproject.toml once what it asks for is installed.
+.venv/runtime: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+.venv/dev: .venv/runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+setup: .venv/dev  ## install everything into .venv
+
+serve: .venv/runtime  ## serve MODEL on HOST:PORT (embedded model, 127.0.0.1:8000)
+	exec $(BIN)/vit-serve serve --host '$(HOST)' --port '$(PORT)' --model '$(MODEL)'
+
+test: .venv/dev  ## run the tests
+	$(BIN)/python -m pytest
+
+check: .venv/dev  ## format, lint, types, direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/dev  ## reformat the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+benchmark: .venv/dev  ## measure throughput, start-up and overload; needs a quiet machine
+	$(BIN)/python -m pytest tests/benchmark -m benchmark --timeout 900
+
+train: .venv/runtime  ## train on DATA, a folder or zip of images, into OUT
+	$(BIN)/vit-serve train '$(DATA)' --out '$(OUT)'
+
+docker: .venv/dev  ## build the image and test it with a real engine
+	$(BIN)/python -m pytest tests/deploy -m docker --timeout 1800
+
+clean:  ## remove what was installed and cached
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
