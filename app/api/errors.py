@@ -58,9 +58,10 @@ async def handle_known(request: Request, error: Exception) -> JSONResponse:
 async def handle_http(request: Request, error: Exception) -> JSONResponse:
     """For what the router raises: unknown routes and wrong methods."""
     assert isinstance(error, HTTPException)
+    path = request.scope["path"]  # not request.url, which fails on a query that is no UTF-8
     sentence = {
-        404: f"there is nothing at {request.url.path}",
-        405: f"{request.method} is not allowed at {request.url.path}",
+        404: f"there is nothing at {path}",
+        405: f"{request.method} is not allowed at {path}",
     }.get(error.status_code, str(error.detail))
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
     return _response(request, error.status_code, {"error": sentence, "code": code}, dict(error.headers or {}))

@@ -1,6 +1,7 @@
 """Owns `vit-serve classify`: files in, answers out, many at a time; does not decode or compute."""
 
 import asyncio
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections import deque
@@ -82,10 +83,9 @@ def _sources(paths: Sequence[str]) -> Iterator[Source]:
         path = Path(name)
         if name == "-":
             yield Source(name, data=sys.stdin.buffer.read())
-        elif path.is_dir():
-            yield from (Source(_printable(path / image), path / image) for image in list_images(path))
         else:
-            yield Source(_printable(path), path)
+            files = [path / image for image in list_images(path)] if os.path.isdir(path) else []  # never raises
+            yield from (Source(_printable(file), file) for file in files or [path])
 
 
 async def _classify_all(settings: "Settings", sources: Sequence[Source], top_k: int | None) -> "list[Result]":
@@ -132,6 +132,8 @@ async def _classify_one(classifier: "Classifier", source: Source, top_k: int) ->
 
     try:
         data = await asyncio.to_thread(source.path.read_bytes) if source.path else source.data
+    except IsADirectoryError:  # only a folder in which nothing was found is taken for a file
+        return Result(source.name, Failure("the folder holds no image files", "no_images"))
     except OSError as error:
         return Result(source.name, Failure(f"the file cannot be read: {error.strerror}", "unreadable_file"))
     while True:

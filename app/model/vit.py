@@ -12,7 +12,7 @@ from app.model.variants import ViTConfig
 
 
 class Linear(nn.Linear):
-    """A Linear whose weights are left unset: `init_weights` or a checkpoint fills them, and drawing twice costs seconds."""
+    """A Linear whose weights are left unset: `init_weights` or a checkpoint fills them; drawing twice costs seconds."""
 
     def reset_parameters(self) -> None:
         """Does nothing."""

@@ -1,4 +1,4 @@
-"""Owns the direction of imports: runs the contracts of pyproject.toml and what they cannot say; does not list layers."""
+"""Owns the direction of imports: the contracts of pyproject.toml and what they cannot say; does not list layers."""
 
 import ast
 import subprocess

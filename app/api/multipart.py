@@ -1,0 +1,57 @@
+"""Owns multipart/form-data (RFC 7578), a body in memory → its parts; does not know which field holds what."""
+
+from typing import Final, NamedTuple
+
+from python_multipart.multipart import parse_options_header
+
+from app.errors import MalformedRequest
+
+_MAX_BOUNDARY_BYTES: Final = 70  # RFC 2046, section 5.1.1
+_MAX_HEAD_BYTES: Final = 8192
+_END_OF_HEAD: Final = b"\r\n\r\n"
+
+
+class Part(NamedTuple):
+    """One field of a form; a file's name and type are left aside."""
+
+    name: str
+    content: bytes
+
+
+def read_parts(body: bytes, content_type: str, max_parts: int) -> list[Part]:
+    """The first `max_parts` parts of a form, in order; what follows is not looked at.
+
+    Everything is searched and cut in C, so that no form keeps the event loop; the usual streaming parsers spool to
+    disk what is here in memory anyway. Raises MalformedRequest.
+    """
+    boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+    if not 0 < len(boundary) <= _MAX_BOUNDARY_BYTES:
+        raise MalformedRequest(f"a multipart body needs a boundary of 1 to {_MAX_BOUNDARY_BYTES} bytes in Content-Type")
+    delimiter = b"\r\n--" + boundary
+    at = body.find(delimiter[2:])
+    if at < 0:
+        raise MalformedRequest("the boundary that Content-Type names is not in the multipart body")
+    at += len(delimiter) - 2
+    parts: list[Part] = []
+    while len(parts) < max_parts and not body.startswith(b"--", at):
+        end = body.find(delimiter, at)
+        if end < 0:
+            raise MalformedRequest("the multipart body is cut short: its last boundary is missing")
+        end_of_head = body.find(_END_OF_HEAD, at, min(end, at + _MAX_HEAD_BYTES))
+        if end_of_head < 0:
+            raise MalformedRequest(f"a part of the form has no end of its headers within {_MAX_HEAD_BYTES} bytes")
+        parts.append(Part(_name(body[at:end_of_head]), body[end_of_head + len(_END_OF_HEAD) : end]))
+        at = end + len(delimiter)
+    return parts
+
+
+def _name(head: bytes) -> str:
+    """The field's name from a part's head, which begins with the rest of the boundary's line."""
+    padding, *lines = head.split(b"\r\n")
+    if padding.strip(b" \t"):
+        raise MalformedRequest("a boundary in the multipart body does not end its line")
+    for line in lines:
+        header, _, value = line.partition(b":")
+        if header.strip().lower() == b"content-disposition":
+            return parse_options_header(value)[1].get(b"name", b"").decode("utf-8", "replace")
+    return ""

@@ -1,0 +1,50 @@
+"""Owns the applications that these tests talk to; does not test."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from PIL import Image
+
+from app.api.app import create_app
+from app.bootstrap import open_classifier
+from app.classifier import Classifier
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+
+MODEL = "random:vit_pico_patch4_32"
+
+
+class Service:
+    """An application in this process, a client of it, and what lies behind."""
+
+    def __init__(self, client: httpx.AsyncClient, classifier: Classifier, metrics: Metrics) -> None:
+        self.client, self.classifier, self.metrics = client, classifier, metrics
+        self.app = client._transport.app  # type: ignore[attr-defined]
+
+    def counted(self, series: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(series, labels) or 0.0
+
+
+@asynccontextmanager
+async def service(**options: object) -> AsyncIterator[Service]:
+    settings = Settings(**{"model": MODEL, "max_batch_size": 2, "precision": "float32", "slots": 32, **options})  # type: ignore[arg-type]
+    metrics = Metrics()
+    async with open_classifier(settings, metrics) as classifier:
+        await classifier.ready()
+        transport = httpx.ASGITransport(create_app(settings, classifier, metrics))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            yield Service(client, classifier, metrics)
+        for _ in range(200):
+            if not classifier.slots_in_use:
+                break
+            await asyncio.sleep(0.01)
+        assert classifier.slots_in_use == 0, "a slot was lost"
+
+
+def picture(colour: tuple[int, int, int] = (200, 30, 90), kind: str = "PNG", size: int = 40) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (size, size), colour).save(buffer, kind)
+    return buffer.getvalue()
