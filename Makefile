@@ -15,7 +15,7 @@ help:  ## this list
 # The stamps are newer than pyproject.toml once what it asks for is installed.
 .venv/runtime: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
@@ -44,7 +44,8 @@ format: .venv/dev  ## reformat the code
 benchmark: .venv/dev  ## measure throughput, start-up and overload; needs a quiet machine
 	$(BIN)/python -m pytest tests/benchmark -m benchmark --timeout 900
 
-train: .venv/runtime  ## train on DATA, a folder or zip of images, into OUT
+train: $(if $(DATA),.venv/runtime)  ## train on DATA, a folder or zip of images, into OUT
+	@test -n '$(DATA)' || { echo 'make train DATA=folder-or-zip [OUT=$(OUT)]' >&2; exit 2; }
 	$(BIN)/vit-serve train '$(DATA)' --out '$(OUT)'
 
 docker: .venv/dev  ## build the image and test it with a real engine

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -24,7 +23,7 @@ from app.errors import (
     NotReady,
     Overloaded,
 )
-from app.imaging.decode import DecodeLimits
+from app.imaging.decode import DecodeLimits, Pixels
 from app.imaging.pool import DecodePool
 from app.scheduling.policy import AdmissionPolicy, BatchPolicy
 from app.scheduling.scheduler import Scheduler
@@ -183,7 +182,7 @@ def test_deadline_in_the_queue_is_answered_at_once() -> None:
 def slow_decoder(p: Place, hold: threading.Event, started: threading.Event) -> None:
     real: Callable[..., None] = p.decoders._preprocess
 
-    def preprocess(data: bytes, out: np.ndarray) -> None:  # type: ignore[type-arg]
+    def preprocess(data: bytes, out: Pixels) -> None:
         started.set()
         assert hold.wait(10)
         real(data, out=out)
@@ -226,20 +225,24 @@ def test_deadline_while_decoding() -> None:
     asyncio.run(run())
 
 
+def status(p: Place) -> str:
+    return p.classifier.status.value
+
+
 def test_refuses_before_and_after_its_life() -> None:
     async def run() -> None:
         p = Place(4, 1, 4)
         hold = threading.Event()
         p.runner.warm_up = lambda: assert_true(hold.wait(10))  # type: ignore[method-assign]
         p.engine.start()
-        assert p.classifier.status.value == "starting"
+        assert status(p) == "starting"
         with pytest.raises(NotReady):
             await p.classifier.classify(png(1))
         hold.set()
         await p.classifier.ready()
-        assert p.classifier.status.value == "ready"
+        assert status(p) == "ready"
         p.classifier.drain()
-        assert p.classifier.status.value == "draining"
+        assert status(p) == "draining"
         await p.classifier.classify(png(1))  # the doors are still open
         await p.engine.aclose()
         with pytest.raises(Draining):

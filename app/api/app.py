@@ -6,8 +6,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse
 
 from app import __version__
+from app.api.admission import OpenRequests
 from app.api.errors import handle_http, handle_known
-from app.api.middleware import BodyLimit, OpenRequests, Tracking
+from app.api.middleware import BodyLimit, Tracking
 from app.api.routes import classify, health, metrics, model
 from app.api.state import State
 from app.classifier import Classifier
@@ -19,8 +20,13 @@ from app.telemetry.metrics import Metrics
 
 def create_app(settings: Settings, classifier: Classifier, telemetry: Metrics) -> FastAPI:
     """The ASGI application over a classifier that is open already, and stays the caller's to close."""
-    app = FastAPI(title="vit-serve", version=__version__, description="Classifies images with a Vision Transformer.")
-    app.state.service = State(settings, classifier, telemetry)
+    app = FastAPI(
+        title="vit-serve",
+        version=__version__,
+        description="Classifies images with a Vision Transformer.",
+        redirect_slashes=False,  # a redirect would make clients send their image twice
+    )
+    app.state.service = State(settings, classifier, telemetry, OpenRequests(settings.max_open_requests))
     telemetry.model(classifier.info)
     telemetry.watch("vit_ready", "Whether new images are taken.", lambda: classifier.status is Status.READY)
     telemetry.watch("vit_queue_depth", "Images waiting for the device.", lambda: classifier.queue_depth)
@@ -28,7 +34,6 @@ def create_app(settings: Settings, classifier: Classifier, telemetry: Metrics) -
 
     # Outermost last, as Starlette adds them.
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(OpenRequests, limit=settings.max_open_requests)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

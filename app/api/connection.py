@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from http import HTTPStatus
 from typing import Final
 
@@ -12,20 +13,22 @@ from app.api.request_id import request_id
 IDLE_TIMEOUT_S: Final = 75  # longer than load balancers keep their side open, 60 s as a rule, or they meet a closed one
 HEADER_TIMEOUT_S: Final = 10
 MAX_HEADER_BYTES: Final = 64 * 1024
+MAX_PIPELINED: Final = 32
+_UPGRADE: Final = re.compile(rb"(?<=\r\n)upgrade(?=[ \t]*:)", re.IGNORECASE)
 
 
 class BoundedConnection(HttpToolsProtocol):
     """uvicorn's connection, for clients that mean harm.
 
-    By itself it waits for ever for headers, takes any length of them, and waits for ever for clients that do not
-    read. What arrives after an answer of the body that was refused is read and forgotten, so that the client can
-    finish sending and then read the answer; that too ends with the idle timeout.
+    By itself it waits for ever for headers, takes any length of them and any number of requests ahead, and waits for
+    ever for clients that do not read. What still arrives of a body that was refused is read and forgotten, so that
+    the client can finish sending and then read why; that too ends with the idle timeout.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has come."""
         super().connection_made(transport)
-        self._progress = False
+        self._in_head, self._progress = True, False
         self._bytes_without_progress = 0
         self._timer = self.loop.call_later(IDLE_TIMEOUT_S, self._end_if_waiting)
 
@@ -36,10 +39,12 @@ class BoundedConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parses; memory grows with bytes that end neither headers nor a piece of body, so those are counted."""
+        if self._in_head:
+            data = _without_upgrade(data)
         self._progress = False
         super().data_received(data)
         self._bytes_without_progress = 0 if self._progress else self._bytes_without_progress + len(data)
-        if self._bytes_without_progress > MAX_HEADER_BYTES and not self.transport.is_closing():
+        if self._bytes_without_progress > MAX_HEADER_BYTES:
             self._refuse(431, "headers_too_large", f"the headers are larger than {MAX_HEADER_BYTES} bytes")
 
     def on_message_begin(self) -> None:
@@ -49,13 +54,21 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The parser saw the end of a request's headers."""
-        self._progress = True
+        self._in_head, self._progress = False, True
         super().on_headers_complete()
+        if len(self.pipeline) > MAX_PIPELINED:  # each costs kilobytes, where its forty bytes in the buffer did not
+            self._refuse(400, "too_many_pipelined", f"more than {MAX_PIPELINED} requests were sent ahead")
+            raise ValueError  # for the parser, which would go on
 
     def on_body(self, body: bytes) -> None:
         """The parser saw a piece of a body."""
         self._progress = True
         super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The parser saw the end of a request."""
+        self._in_head = True
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """The answer was handed to the operating system, or waits for the client to read."""
@@ -79,6 +92,8 @@ class BoundedConnection(HttpToolsProtocol):
             self._wait(IDLE_TIMEOUT_S)
 
     def _refuse(self, status: int, code: str, sentence: str) -> None:
+        if self.transport.is_closing():
+            return
         id_ = request_id({})
         body = json.dumps({"error": sentence, "code": code, "request_id": id_})
         head = (
@@ -88,3 +103,14 @@ class BoundedConnection(HttpToolsProtocol):
         )
         self.transport.write((head + body).encode("ascii"))
         self.transport.close()
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """A request's head without its wish for another protocol, which a server may ignore.
+
+    The parser drops the body of requests that have one, and Java's HttpClient sends it with all of them.
+    """
+    end_of_head = data.find(b"\r\n\r\n")
+    if end_of_head < 0 or not _UPGRADE.search(data, 0, end_of_head):
+        return data
+    return _UPGRADE.sub(b"ignored", data[:end_of_head]) + data[end_of_head:]

@@ -58,7 +58,7 @@ async def handle_known(request: Request, error: Exception) -> JSONResponse:
 async def handle_http(request: Request, error: Exception) -> JSONResponse:
     """For what the router raises: unknown routes and wrong methods."""
     assert isinstance(error, HTTPException)
-    path = request.scope["path"]  # not request.url, which fails on a query that is no UTF-8
+    path = request.scope["path"][:200]  # not request.url, which fails on a query that is no UTF-8
     sentence = {
         404: f"there is nothing at {path}",
         405: f"{request.method} is not allowed at {path}",

@@ -1,5 +1,6 @@
-"""Owns what is around every request: id, counting, limits on bodies and open requests; does not know routes."""
+"""Owns what happens around every request: id, counting, last answers, the limit on its body; does not know routes."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -9,7 +10,7 @@ from starlette.requests import Request
 from app.api.errors import error_response, unknown_error_response
 from app.api.request_id import HEADER, request_id
 from app.api.state import ANSWERED_AT
-from app.errors import BodyTooLarge, Overloaded
+from app.errors import BodyTooLarge, Draining
 from app.telemetry.metrics import Metrics
 
 Scope = MutableMapping[str, Any]
@@ -22,7 +23,11 @@ _CLIENT_GONE = 499
 
 
 class Tracking:
-    """Outermost: gives each answer its `X-Request-ID` and counts it under the route's template."""
+    """Outermost: gives each answer its `X-Request-ID` and counts it under the route's template.
+
+    Answers too where nobody else will: after a bug, and when the drain timeout cuts a request off. Takes HEAD for
+    GET, since the server leaves the body out by itself.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
@@ -34,6 +39,8 @@ class Tracking:
             return
         started_at = time.monotonic()
         status = 0
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -44,6 +51,11 @@ class Tracking:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:
+            if not status:
+                error = Draining("the service is shutting down and did not finish this request in time")
+                await error_response(Request(scope), error)(scope, receive, send_with_id)
+            raise
         except Exception as error:  # here, and not in Starlette's outermost layer, so that it is counted and has its id
             if status:
                 raise
@@ -57,7 +69,10 @@ class Tracking:
 
 
 class BodyLimit:
-    """Refuses a body over the limit: by its Content-Length before a byte is read, else as soon as it is over."""
+    """Refuses a body over the limit: by its Content-Length before a byte is read, else as soon as it is over.
+
+    Both when somebody asks for the body, so that the refusal is the route's answer and counted as such.
+    """
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app, self._max_bytes = app, max_bytes
@@ -67,51 +82,20 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if _content_length(scope) > self._max_bytes:
-            await error_response(Request(scope), self._error())(scope, receive, send)
-            return
-        read = 0
+        announced, read = _content_length(scope), 0
 
         async def receive_limited() -> Message:
             nonlocal read
-            message = await receive()
+            message = await receive() if announced <= self._max_bytes else {}
             read += len(message.get("body", b""))
-            if read > self._max_bytes:
-                raise self._error()
+            if max(announced, read) > self._max_bytes:
+                raise BodyTooLarge(f"the body is larger than the limit of {self._max_bytes} bytes")
             return message
 
         await self._app(scope, receive_limited, send)
-
-    def _error(self) -> BodyTooLarge:
-        return BodyTooLarge(f"the body is larger than the limit of {self._max_bytes} bytes")
-
-
-class OpenRequests:
-    """Bounds how many requests are read or answered at once, so that bodies being uploaded bound memory too.
-
-    Probes and metrics always pass: a full service must not look dead.
-    """
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app, self._limit, self._open = app, limit, 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        if scope["type"] != "http" or scope["method"] == "GET":
-            await self._app(scope, receive, send)
-            return
-        if self._open >= self._limit:
-            error = Overloaded(f"{self._limit} requests are open already")
-            await error_response(Request(scope), error)(scope, receive, send)
-            return
-        self._open += 1
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._open -= 1
 
 
 def _content_length(scope: Scope) -> int:
     """The announced length in bytes; 0 when it is absent or no number, for the reading to find out."""
     value = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    return int(value) if value.isdigit() else 0
+    return int(value[:20]) if value[:20].isdigit() else 0

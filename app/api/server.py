@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+import math
+import signal
 from types import FrameType
 
 import uvicorn
 
 from app.api.app import create_app
+from app.api.connection import IDLE_TIMEOUT_S, BoundedConnection
 from app.bootstrap import open_classifier
 from app.classifier import Classifier
 from app.settings import Settings
@@ -19,7 +22,8 @@ logger = logging.getLogger(__name__)
 class DrainingServer(uvicorn.Server):
     """A server that says "not ready" on SIGTERM, goes on for the drain delay, and only then closes its port.
 
-    Load balancers need that delay to notice. A second signal ends it at once.
+    Load balancers need that delay to notice. A further signal cuts the delay short; one more, the waiting for
+    requests in flight.
     """
 
     def __init__(self, config: uvicorn.Config, classifier: Classifier, drain_delay_s: float) -> None:
@@ -34,7 +38,7 @@ class DrainingServer(uvicorn.Server):
         if self._signals == 1 and self._drain_delay_s > 0:
             asyncio.get_running_loop().call_soon_threadsafe(self._close_later)
         else:
-            self.force_exit = self._signals > 2
+            self.force_exit = self.should_exit
             self.should_exit = True
 
     def _close_later(self) -> None:
@@ -47,9 +51,18 @@ def run(settings: Settings) -> int:
     Raises SetupError before the port is opened if the model or device cannot be had.
     """
     configure(settings.log_level)
-    config = uvicorn.Config("", loop="uvloop")
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        return runner.run(_serve(settings))
+    config = uvicorn.Config("", loop="uvloop", log_config=None)
+    before = signal.signal(signal.SIGTERM, _stop_before_serving)
+    try:
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            return runner.run(_serve(settings))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop_before_serving(sig: int, frame: FrameType | None) -> None:
+    """Until uvicorn listens to signals: by itself a container's first process would not even notice."""
+    raise SystemExit(0)
 
 
 async def _serve(settings: Settings) -> int:
@@ -59,12 +72,15 @@ async def _serve(settings: Settings) -> int:
             create_app(settings, classifier, telemetry),
             host=settings.host,
             port=settings.port,
+            http=BoundedConnection,
+            ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_graceful_shutdown=round(settings.drain_timeout_s),
+            timeout_keep_alive=IDLE_TIMEOUT_S,
+            timeout_graceful_shutdown=math.ceil(settings.drain_timeout_s),
         )
         server = DrainingServer(config, classifier, settings.drain_delay_s)
         watch = asyncio.create_task(_watch_warm_up(classifier, server))

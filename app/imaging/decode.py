@@ -76,6 +76,8 @@ def _signature(data: bytes) -> str | None:
 
 
 def _orientation(image: Image.Image) -> int:
+    if image.format == "TIFF":  # Pillow turns these itself while loading
+        return 1
     try:
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
     except Exception:  # a broken EXIF block must not cost the picture; its parser raises many kinds

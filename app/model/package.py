@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from app.domain import CropMode, Interpolation, PreprocessSpec
-from app.errors import PackageError
+from app.errors import PackageError, UnknownVariant
 from app.model.variants import ViTConfig, variant
 from app.model.vit import VisionTransformer
 
@@ -55,7 +56,7 @@ def load_package(directory: Path) -> ModelPackage:
         temperature = float(_mapping(own.get("calibration", {}), "calibration").get("temperature", 1.0))
         if not temperature > 0:
             raise ValueError(f"the calibration temperature is {temperature}; it must be positive")
-    except (KeyError, TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, UnknownVariant) as error:
         raise PackageError(f"{config_path}: {error}") from error
     sha256 = file_sha256(weights_path)
     if own.get("sha256", sha256) != sha256:
@@ -117,22 +118,21 @@ def parse_config(config: Mapping[str, Any]) -> tuple[str, ViTConfig, tuple[str, 
     """timm's `config.json` → architecture, shape, labels, preprocessing.
 
     Values may stand at the top level too, as in older files; what is missing takes timm's defaults.
-    Raises ValueError, TypeError or KeyError with a message fit for a person.
+    Raises ValueError, TypeError, OverflowError or UnknownVariant with a message fit for a person.
     """
-    architecture = config["architecture"] if "architecture" in config else _missing("architecture")
-    pretrained = _pretrained_cfg(config)
-    args = {f.name: value for f in fields(ViTConfig) if (value := config.get("model_args", {}).get(f.name)) is not None}
-    if unknown := sorted(set(config.get("model_args", {})) - {f.name for f in fields(ViTConfig)}):
+    architecture = config.get("architecture")
+    if not isinstance(architecture, str):
+        raise ValueError("the key 'architecture' is missing or no text")
+    pretrained, model_args = _pretrained_cfg(config), _mapping(config.get("model_args", {}), "model_args")
+    if unknown := sorted(set(model_args) - {f.name for f in fields(ViTConfig)}):
         raise ValueError(f"model_args {unknown} are not understood")
-    if isinstance(args.get("img_size"), int):
-        args["img_size"] = (args["img_size"],) * 2
-    if "img_size" in args:
-        args["img_size"] = tuple(args["img_size"])
+    args = {name: _argument(name, value) for name, value in model_args.items() if value is not None}
     num_classes = config.get("num_classes", pretrained.get("num_classes"))
     if num_classes is not None:
-        args["num_classes"] = int(num_classes)
+        args["num_classes"] = _whole(num_classes, "num_classes")
     base = variant(architecture)
-    channels, height, width = pretrained.get("input_size", (base.in_chans, *args.get("img_size", base.img_size)))
+    sizes = pretrained.get("input_size", (base.in_chans, *args.get("img_size", base.img_size)))
+    channels, height, width = (_whole(size, "input_size") for size in sizes)
     shape = replace(base, **{"img_size": (height, width), "in_chans": channels, **args})
     if channels != 3:
         raise ValueError(f"input_size has {channels} channels; only RGB is served")
@@ -145,9 +145,11 @@ def parse_config(config: Mapping[str, Any]) -> tuple[str, ViTConfig, tuple[str, 
         crop_pct=_fraction(pretrained.get("crop_pct") or 0.875),
         crop_mode=_one_of(pretrained.get("crop_mode") or "center", get_args(CropMode), "crop_mode"),
         mean=_triple(pretrained.get("mean", PreprocessSpec().mean), "mean"),
-        std=_triple(pretrained.get("std", PreprocessSpec().std), "std"),
+        std=_triple(pretrained.get("std", PreprocessSpec().std), "std", least=1e-6),
     )
     names = config.get("label_names", pretrained.get("label_names", config.get("labels")))
+    if names is not None and not isinstance(names, list):
+        raise TypeError(f"label_names is {type(names).__name__}, not a list")
     labels = tuple(map(str, names)) if names else tuple(f"class_{i}" for i in range(shape.num_classes))
     if len(labels) != shape.num_classes:
         raise ValueError(f"there are {len(labels)} label_names for {shape.num_classes} classes")
@@ -218,8 +220,25 @@ def _mapping(value: Any, name: str) -> dict[str, Any]:
     return value
 
 
-def _missing(key: str) -> Any:
-    raise KeyError(f"key {key!r} is missing")
+def _whole(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
+        raise ValueError(f"{name} holds {value!r}, which is no positive whole number")
+    return value
+
+
+def _argument(name: str, value: Any) -> Any:
+    """A value of `model_args` in the type that ViTConfig has it."""
+    if name == "img_size":
+        pair = value if isinstance(value, list) else [value, value]
+        height, width = (_whole(size, name) for size in pair)
+        return height, width
+    if name == "qkv_bias":
+        return bool(value)
+    if name == "mlp_ratio" or name == "norm_eps" or name.endswith("_rate"):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1000:
+            raise ValueError(f"model_args {name} is {value!r}, which is no sensible number")
+        return float(value)
+    return _whole(value, name)
 
 
 def _one_of(value: Any, choices: tuple[str, ...], name: str) -> Any:
@@ -234,8 +253,10 @@ def _fraction(value: Any) -> float:
     return float(value)
 
 
-def _triple(values: Any, name: str) -> tuple[float, float, float]:
+def _triple(values: Any, name: str, least: float = -math.inf) -> tuple[float, float, float]:
     if len(values) != 3:
         raise ValueError(f"{name} has {len(values)} values; three are needed")
     red, green, blue = map(float, values)
+    if not all(least <= value < math.inf for value in (red, green, blue)):
+        raise ValueError(f"{name} {values} is out of range")
     return red, green, blue

@@ -2,8 +2,9 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
 
 import httpx
 from PIL import Image
@@ -48,3 +49,58 @@ def picture(colour: tuple[int, int, int] = (200, 30, 90), kind: str = "PNG", siz
     buffer = io.BytesIO()
     Image.new("RGB", (size, size), colour).save(buffer, kind)
     return buffer.getvalue()
+
+
+class Answer(NamedTuple):
+    """What an application sent through ASGI itself, without a client's politeness in between."""
+
+    status: int
+    headers: dict[bytes, bytes]
+    body: bytes
+
+
+async def ask(
+    app: Callable[..., Awaitable[None]],
+    method: str = "POST",
+    path: str = "/v1/classify",
+    headers: Sequence[tuple[bytes, bytes]] = (),
+    receive: Callable[[], Awaitable[dict[str, Any]]] | None = None,
+    query: bytes = b"",
+) -> Answer:
+    """One request as raw ASGI messages; `receive` gives the body, an empty one by default."""
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "scheme": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query,
+        "headers": list(headers),
+    }
+    async with asyncio.timeout(20):
+        await app(scope, receive or body_of(b""), send)
+    start, *rest = sent
+    body = b"".join(message.get("body", b"") for message in rest)
+    assert [message["type"] for message in sent] == ["http.response.start", *["http.response.body"] * len(rest)]
+    return Answer(start["status"], dict(start["headers"]), body)
+
+
+def body_of(*chunks: bytes) -> Callable[[], Awaitable[dict[str, Any]]]:
+    """A body in pieces; after its end the client stays and says nothing."""
+    messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+    messages.append({"type": "http.request", "body": b"", "more_body": False})
+
+    async def receive() -> dict[str, Any]:
+        if messages:
+            return messages.pop(0)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    return receive

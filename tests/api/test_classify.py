@@ -159,7 +159,7 @@ async def test_too_many_bytes_pixels_and_images() -> None:
     async with service(max_body_bytes=2048, max_pixels=1000, max_images_per_request=2) as s:
         check_error(await s.client.post(URL, content=b"x" * 2049), 413, "body_too_large")
 
-        async def chunks():  # type: ignore[no-untyped-def]
+        async def chunks():
             for _ in range(100):
                 yield b"x" * 100
 
@@ -202,12 +202,12 @@ async def test_refused_before_the_body_is_read() -> None:
         }
         large = {**scope, "headers": [(b"content-length", b"5000")]}
         await s.app(large, receive, send)
-        assert sent[0]["status"] == 413
+        assert [m["status"] for m in sent if "status" in m] == [413]
         s.classifier._engine._seconds_per_image = 10.0  # type: ignore[attr-defined]
         taken = [s.classifier._slots.take() for _ in range(20)]
         sent.clear()
         await s.app({**scope, "headers": []}, receive, send)
-        assert sent[0]["status"] == 503
+        assert [m["status"] for m in sent if "status" in m] == [503]
         for slot in taken:
             assert slot is not None
             s.classifier._slots.release(slot)
@@ -250,7 +250,7 @@ async def test_a_client_that_leaves_cancels_its_work() -> None:
 async def test_a_body_that_does_not_arrive() -> None:
     async with service(request_timeout_ms=100) as s:
 
-        async def never():  # type: ignore[no-untyped-def]
+        async def never():
             yield b"\xff\xd8"
             await asyncio.sleep(30)
 

@@ -171,8 +171,9 @@ async def test_work_that_nobody_waits_for_is_cancelled():
     sources = [Source(str(n), data=bytes([200])) for n in range(4)]
     results = classify_in_order(cast(Classifier, fake), sources, 1, 4)
     task = asyncio.ensure_future(anext(results))
-    while fake.working < 4:
+    for _ in range(10):
         await asyncio.sleep(0)
+    assert fake.working == 4
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     for _ in range(10):  # far fewer turns than the work would take

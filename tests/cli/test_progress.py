@@ -9,7 +9,7 @@ from app.cli.progress import file_progress, training_progress
 from app.training.loop import EpochReport, StepReport
 from app.training.run import LoadReport
 
-REPORTS = [
+REPORTS: list[LoadReport | StepReport | EpochReport] = [
     LoadReport(1, 2),
     LoadReport(2, 2),
     StepReport(11, 20, 0.9, 500.0),  # resumed in the middle

@@ -24,11 +24,28 @@ def tool(name: str) -> str:
     return shutil.which(name) or missing(f"{name} is not installed")
 
 
-def output(*command: str | Path, stdin: bytes | None = None, timeout_s: float = 60) -> str:
-    """What a command prints, both streams; fails the test, with that, if its exit code is not 0."""
+def output(
+    *command: str | Path, stdin: bytes | None = None, env: dict[str, str] | None = None, timeout_s: float = 60
+) -> str:
+    """What a command prints, both streams; fails the test, with that, if its exit code is not 0.
+
+    `env` goes on top of this process's environment.
+    """
     result = subprocess.run(
-        command, cwd=ROOT, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout_s, check=False
+        command,
+        cwd=ROOT,
+        input=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | (env or {}),
+        timeout=timeout_s,
+        check=False,
     )
     text = result.stdout.decode(errors="replace")
     assert result.returncode == 0, f"{' '.join(map(str, command))}\n{text[-4000:]}"
     return text
+
+
+def docker(*arguments: str, timeout_s: float = 60) -> str:
+    """What `docker …` prints."""
+    return output(tool("docker"), *arguments, timeout_s=timeout_s).strip()

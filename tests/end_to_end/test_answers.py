@@ -3,6 +3,7 @@ import io
 import random
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -82,7 +83,7 @@ async def test_hundreds_of_clients_some_of_whom_leave(embedded: Server) -> None:
 def test_the_command_line_says_the_same(cat: bytes, tmp_path: Path) -> None:
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(cat)
-    program = shutil.which("vit-serve", path=str(Path(__import__("sys").executable).parent))
+    program = shutil.which("vit-serve", path=str(Path(sys.executable).parent))
     assert program
     done = subprocess.run(
         [program, "classify", str(photo), "--format", "csv"], capture_output=True, text=True, check=True

@@ -49,12 +49,14 @@ def test_work_in_flight_is_finished(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 def test_a_client_that_never_finishes_does_not_hold_it(tmp_path: Path, sig: signal.Signals) -> None:
-    with running([*service("noop"), "--drain-timeout-s", "1"], tmp_path / "log") as server:
-        with socket.create_connection(("127.0.0.1", server.port)) as client:
-            client.sendall(b"POST /v1/classify HTTP/1.1\r\nHost: t\r\nContent-Length: 1000\r\n\r\nabc")
-            time.sleep(0.2)
-            os.kill(server.pid, sig)
-            assert server._process.wait(10) == 0
+    with (
+        running([*service("noop"), "--drain-timeout-s", "1"], tmp_path / "log") as server,
+        socket.create_connection(("127.0.0.1", server.port)) as client,
+    ):
+        client.sendall(b"POST /v1/classify HTTP/1.1\r\nHost: t\r\nContent-Length: 1000\r\n\r\nabc")
+        time.sleep(0.2)
+        os.kill(server.pid, sig)
+        assert server._process.wait(10) == 0
 
 
 @pytest.mark.parametrize("model", ["/nowhere/at/all", "random:vit_gigantic", "{corrupt}"])

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
@@ -19,8 +19,9 @@ from app.domain import Classification
 from app.errors import InvalidTimeout, InvalidTopK, RequestError, Unavailable, VitServeError
 
 router = APIRouter()
-_DEFAULT_TOP_K = 5
-_FAILURES: dict[int | str, dict[str, Any]] = {
+_DEFAULT_TOP_K: Final = 5
+_LEAST_TIMEOUT_S: Final = 1e-6  # still a number of seconds, where 0 would mean none
+_FAILURES: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": ErrorOut} for status in sorted(set(STATUS.values()) - {499})
 }
 
@@ -35,27 +36,29 @@ _FAILURES: dict[int | str, dict[str, Any]] = {
 async def classify(request: Request) -> JSONResponse:
     """The bytes decide what is an image; the content type only tells a form or JSON from a raw body."""
     state = State.of(request)
-    started_at = time.monotonic()
-    top_k, timeout_s = _top_k(request), _timeout_s(request)
+    top_k, timeout_s = _top_k(request), _timeout_s(request, state.settings.request_timeout_ms / 1000)
     state.classifier.check_top_k(top_k)
     state.classifier.check_admission(timeout_s)  # before the body is read: a refusal should cost nothing
-    limit_s = min(timeout_s or math.inf, state.settings.request_timeout_ms / 1000)
-    images = await read_images(request, state.settings.max_images_per_request, limit_s)
-    state.metrics.stage("read", time.monotonic() - started_at)
-    if images.many:
-        work = _classify_many(state.classifier, images.items, top_k, timeout_s)
-        content, headers = {"results": await unless_gone(request, work)}, {}
-    else:
-        (item,) = images.items
-        assert isinstance(item, bytes)
-        answer = await unless_gone(request, state.classifier.classify(item, top_k=top_k, timeout_s=timeout_s))
-        content, headers = _result(answer), {"Server-Timing": _server_timing(answer)}
+    with state.open_requests:
+        started_at = time.monotonic()
+        images = await read_images(request, state.settings.max_images_per_request, timeout_s)
+        read_s = time.monotonic() - started_at
+        state.metrics.stage("read", read_s)
+        left_s = max(timeout_s - read_s, _LEAST_TIMEOUT_S)
+        if images.many:
+            results = await unless_gone(request, _classify_many(state.classifier, images.items, top_k, left_s))
+            content, headers = {"results": results}, {}
+        else:
+            (item,) = images.items
+            assert isinstance(item, bytes)
+            answer = await unless_gone(request, state.classifier.classify(item, top_k=top_k, timeout_s=left_s))
+            content, headers = _result(answer), {"Server-Timing": _server_timing(answer)}
     request.scope[ANSWERED_AT] = time.monotonic()
     return JSONResponse({**content, "request_id": request_id(request.scope)}, headers=headers)
 
 
 async def _classify_many(
-    classifier: Classifier, items: list[bytes | RequestError], top_k: int, timeout_s: float | None
+    classifier: Classifier, items: list[bytes | RequestError], top_k: int, timeout_s: float
 ) -> list[dict[str, Any]]:
     """Each image on its own; if the service took none of them, the request as a whole is refused."""
 
@@ -110,14 +113,15 @@ def _top_k(request: Request) -> int:
     return int(text)
 
 
-def _timeout_s(request: Request) -> float | None:
+def _timeout_s(request: Request, ceiling_s: float) -> float:
+    """Seconds for the whole request, from its headers to its answer."""
     text = request.headers.get("x-request-timeout-ms")
     if text is None:
-        return None
+        return ceiling_s
     try:
         timeout_ms = float(text)
     except ValueError:
         timeout_ms = math.nan
     if not 0 < timeout_ms < math.inf:
         raise InvalidTimeout(f"X-Request-Timeout-Ms is {text[:40]!r}; it must be a positive number of milliseconds")
-    return timeout_ms / 1000
+    return min(max(timeout_ms / 1000, _LEAST_TIMEOUT_S), ceiling_s)
