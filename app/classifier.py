@@ -5,6 +5,7 @@ import itertools
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Final
 
 from app.domain import Classification, ModelInfo, Prediction, Timing
 from app.engine.client import EngineClient, NullObserver, Observer, Outcome, Status
@@ -13,6 +14,9 @@ from app.errors import DeadlineExceeded, Draining, InferenceFailed, InvalidTopK,
 from app.imaging.pool import DecodePool
 from app.scheduling.job import Job
 from app.scheduling.policy import AdmissionPolicy, admit
+
+
+_DEFAULT_TOP_K: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +81,23 @@ class Classifier:
         if (retry_after_s := self._retry_after(timeout_s)) is not None:
             raise _overloaded(retry_after_s)
 
-    def check_top_k(self, top_k: int) -> None:
-        """Raises InvalidTopK unless 1 ≤ top_k ≤ number of classes."""
+    def check_top_k(self, top_k: int | None) -> int:
+        """`top_k`, or its default. Raises InvalidTopK unless 1 ≤ top_k ≤ number of classes."""
+        if top_k is None:
+            return min(_DEFAULT_TOP_K, len(self.info.labels))
         if not 1 <= top_k <= len(self.info.labels):
             raise InvalidTopK(f"top_k is {top_k}; this model has {len(self.info.labels)} classes, so 1 … that many")
+        return top_k
 
-    async def classify(self, data: bytes, *, top_k: int = 5, timeout_s: float | None = None) -> Classification:
-        """The best `top_k` classes of one encoded image (JPEG, PNG, WebP, GIF, BMP or TIFF).
+    async def classify(
+        self, data: bytes, *, top_k: int | None = None, timeout_s: float | None = None
+    ) -> Classification:
+        """The best `top_k` classes, by default 5 or all there are, of one JPEG, PNG, WebP, GIF, BMP or TIFF.
 
         Raises InvalidTopK, Overloaded, NotReady, Draining, DeadlineExceeded, InferenceFailed, or what decoding
         raises: EmptyBody, NotAnImage, CorruptImage, TooManyPixels. If the caller is cancelled, so is the work.
         """
-        self.check_top_k(top_k)
+        top_k = self.check_top_k(top_k)
         arrived_at = time.monotonic()
         timeout_s = min(timeout_s or self._config.request_timeout_s, self._config.request_timeout_s)
         self.check_admission(timeout_s)

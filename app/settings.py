@@ -60,8 +60,8 @@ class Settings(BaseSettings):
         float,
         Field(
             gt=0,
-            description="A request that would wait longer than this for its turn is refused at once with 503. "
-            "Raise it where clients prefer late answers to none.",
+            description="A request that would wait longer than this for its turn is refused at once with 503, unless "
+            "fewer than two rounds of batches are inside. Raise it where clients prefer late answers to none.",
         ),
     ] = 500.0
     request_timeout_ms: Annotated[

@@ -1,12 +1,17 @@
 import asyncio
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from app.bootstrap import open_classifier
+from app.domain import PreprocessSpec
 from app.errors import DeviceError, PackageError, UnknownVariant
+from app.model.package import ModelPackage, save_package
+from app.model.variants import variant
+from app.model.vit import VisionTransformer
 from app.settings import Settings
 
 
@@ -70,3 +75,18 @@ def test_an_empty_directory_is_no_package(tmp_path: Path) -> None:
 
     with pytest.raises(PackageError, match=r"config\.json"):
         asyncio.run(run())
+
+
+def test_without_top_k_five_classes_or_all_there_are(tmp_path: Path) -> None:
+    network = VisionTransformer(replace(variant("vit_pico_patch4_32"), num_classes=2))
+    network.init_weights()
+    spec = PreprocessSpec(32, 32)
+    save_package(tmp_path, ModelPackage("two", "vit_pico_patch4_32", network, ("a", "b"), spec, None))
+
+    async def count(model: str) -> int:
+        async with open_classifier(Settings(model=model, max_batch_size=1)) as classifier:
+            await classifier.ready()
+            return len((await classifier.classify(picture())).predictions)
+
+    assert asyncio.run(count(str(tmp_path))) == 2
+    assert asyncio.run(count("random:vit_pico_patch4_32")) == 5

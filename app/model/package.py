@@ -85,6 +85,7 @@ def save_package(
     directory.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().to(dtype).contiguous() for name, tensor in package.network.state_dict().items()}
     save_file(state, directory / WEIGHTS_NAME, metadata={"format": "pt"})
+    (directory / WEIGHTS_NAME).chmod(0o644)  # safetensors makes it its owner's alone, and a container is somebody else
     config, spec = package.network.config, package.preprocess
     sha256 = file_sha256(directory / WEIGHTS_NAME)
     base, _, tag = package.name.partition(".")

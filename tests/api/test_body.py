@@ -4,11 +4,10 @@ import time
 from collections.abc import Sequence
 
 import pytest
+from starlette.requests import Request
 
 from app.api.body import Images, read_images
 from app.errors import EmptyBody, MalformedRequest, RequestError, TooManyImages
-from starlette.requests import Request
-
 from tests.api.conftest import body_of
 
 JSON, FORM = "application/json", "multipart/form-data; boundary=x"

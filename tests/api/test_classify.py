@@ -7,6 +7,8 @@ import httpx
 import pytest
 
 from app.api.schemas import ClassifyManyOut, ClassifyOut, ErrorOut
+from app.domain import Classification
+from app.errors import DeadlineExceeded
 from tests.api.conftest import MODEL, picture, service
 
 URL = "/v1/classify"
@@ -151,7 +153,7 @@ async def test_a_deadline_that_cannot_be_met() -> None:
 @pytest.mark.parametrize("sent", ["ä", "a b", "x" * 129, "<script>", "a\tb"])
 async def test_an_insane_request_id_is_replaced(sent: str) -> None:
     async with service() as s:
-        answer = await s.client.get("/livez", headers={b"X-Request-ID": sent.encode()})  # type: ignore[dict-item]
+        answer = await s.client.get("/livez", headers={b"X-Request-ID": sent.encode()})
         assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
 
 
@@ -255,6 +257,26 @@ async def test_a_body_that_does_not_arrive() -> None:
             await asyncio.sleep(30)
 
         check_error(await s.client.post(URL, content=never()), 408, "body_timeout")
+
+
+async def test_what_reading_took_is_not_there_for_the_rest() -> None:
+    async with service() as s:
+        given: list[float] = []
+
+        async def classify(data: bytes, top_k: int, timeout_s: float) -> Classification:
+            given.append(timeout_s)
+            raise DeadlineExceeded("")
+
+        async def slow():
+            await asyncio.sleep(0.3)
+            yield RED
+
+        s.classifier.classify = classify  # type: ignore[method-assign, assignment]
+        await s.client.post(URL, content=slow(), headers={"X-Request-Timeout-Ms": "2000"})
+        await s.client.post(URL, content=RED, headers={"X-Request-Timeout-Ms": "99000000"})
+        await s.client.post(URL, content=RED)
+        assert 0 < given[0] <= 1.7
+        assert given[1:] == [pytest.approx(30, abs=1)] * 2
 
 
 async def test_a_bug_is_counted_has_its_id_and_hides_its_cause() -> None:

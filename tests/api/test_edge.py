@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -164,6 +165,8 @@ def test_nothing_gives_a_500(
     runner.run(run())
     assert sent[0]["type"] == "http.response.start"
     assert sent[0]["status"] != 500, sent
+    if sent[0]["status"] >= 400:
+        assert set(json.loads(b"".join(m.get("body", b"") for m in sent))) == {"error", "code", "request_id"}
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/v1/model", "/metrics"])

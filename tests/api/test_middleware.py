@@ -39,7 +39,9 @@ async def test_a_long_body_is_refused_unread_by_its_announced_length(small: Serv
 
 
 @pytest.mark.parametrize("announced", [[], [(b"content-length", b"10")], [(b"content-length", b"-1")]])
-async def test_a_long_body_is_refused_while_it_is_read(small: Service, announced: Sequence[tuple[bytes, bytes]]) -> None:
+async def test_a_long_body_is_refused_while_it_is_read(
+    small: Service, announced: Sequence[tuple[bytes, bytes]]
+) -> None:
     asked = 0
     receive = body_of(*[b"x" * 1000] * 99)
 
@@ -147,7 +149,10 @@ async def test_what_the_drain_timeout_cuts_off_is_told_and_counted() -> None:
 
 async def test_a_client_that_leaves_while_sending_is_counted() -> None:
     async with service() as s:
-        messages = [{"type": "http.disconnect"}, {"type": "http.request", "body": b"abc", "more_body": True}]
+        messages: list[dict[str, Any]] = [
+            {"type": "http.disconnect"},
+            {"type": "http.request", "body": b"abc", "more_body": True},
+        ]
 
         async def receive() -> dict[str, Any]:
             return messages.pop()

@@ -18,7 +18,9 @@ def test_what_a_client_packs_is_unpacked(fields: list[tuple[str, bytes]]) -> Non
     request = httpx.Request("POST", "http://test", files=[(name, ("a.png", content)) for name, content in fields])
     parts = read_parts(request.read(), request.headers["content-type"], 99)
     assert [content for _, content in parts] == [content for _, content in fields]
-    plain = [(name, got.name) for (name, _), got in zip(fields, parts, strict=True) if name.isalnum() and name.isascii()]
+    plain = [
+        (name, got.name) for (name, _), got in zip(fields, parts, strict=True) if name.isalnum() and name.isascii()
+    ]
     assert all(sent == got for sent, got in plain)
 
 
@@ -46,7 +48,7 @@ def test_forms(body: bytes, expected: list[str]) -> None:
         (b"content-disposition:form-data;name=image", "image"),
         (b'CONTENT-DISPOSITION: form-data; filename="a;name=b"; name="image"', "image"),
         (b'Content-Type: image/png\r\nContent-Disposition: form-data; name="image"', "image"),
-        (b'Content-Disposition: form-data; name="image"; name*=utf-8\'\'other', "image"),
+        (b"Content-Disposition: form-data; name=\"image\"; name*=utf-8''other", "image"),
         (b'Content-Disposition: form-data; name="\xff"', "\ufffd"),
         (b"Content-Disposition: form-data", ""),
         (b"Nothing: here", ""),

@@ -21,8 +21,12 @@ def functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.Functi
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield f"{prefix}{node.name}", node
-        named = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        yield from functions(node, f"{prefix}{node.name}." if named else prefix)
+        inside = (
+            f"{prefix}{node.name}."
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            else prefix
+        )
+        yield from functions(node, inside)
 
 
 def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

@@ -5,6 +5,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -42,19 +43,20 @@ def wait_until(happened: Callable[[], bool], container: str, what: str) -> None:
         time.sleep(0.2)
 
 
-def client_of(container: str) -> httpx.Client:
+@contextmanager
+def client_of(container: str) -> Iterator[httpx.Client]:
     """A client of the port that the engine chose, once the service is ready."""
     ((binding,),) = (bound for bound in inspect(container)["NetworkSettings"]["Ports"].values() if bound)
-    client = httpx.Client(base_url=f"http://127.0.0.1:{binding['HostPort']}", trust_env=False)
+    with httpx.Client(base_url=f"http://127.0.0.1:{binding['HostPort']}", trust_env=False) as client:
 
-    def ready() -> bool:
-        try:
-            return client.get("/readyz").status_code == 200
-        except httpx.TransportError:
-            return False
+        def ready() -> bool:
+            try:
+                return client.get("/readyz").status_code == 200
+            except httpx.TransportError:
+                return False
 
-    wait_until(ready, container, "ready")
-    return client
+        wait_until(ready, container, "ready")
+        yield client
 
 
 @pytest.fixture(scope="module")

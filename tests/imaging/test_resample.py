@@ -18,7 +18,7 @@ KERNELS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 
 def reference(pixels: Pixels, spec: PreprocessSpec) -> Pixels:
     """Pillow's resize, then torchvision's centre crop with its padding."""
-    height, width = resized_size(*pixels.shape[:2], spec)
+    height, width = resized_size(pixels.shape[0], pixels.shape[1], spec)
     kernel = Image.Resampling[spec.interpolation.upper()]
     whole = np.asarray(Image.fromarray(pixels).resize((width, height), kernel))
     colour = [round(255 * m) for m in spec.mean] if spec.crop_mode == "border" else [0, 0, 0]

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from app.errors import SetupError
 from app.model.vit import Block
+from app.training import loop
+from app.training.augment import augment
 from app.training.dataset import split
 from app.training.loop import EpochReport, StepReport, Trainer
 from app.training.recipe import Recipe
@@ -173,6 +176,34 @@ def test_patches_are_dropped_for_their_share_of_the_run_and_paths_throughout(tmp
     assert isinstance(last, Block)
     assert last.drop_path.rate == 0.25
     assert subject.worker.training and not subject.average.training
+
+
+def test_augmentation_ends_with_its_share_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    told: list[bool] = []
+
+    def spy(images: torch.Tensor, recipe: Recipe, *, only_flip: bool) -> torch.Tensor:
+        told.append(only_flip)
+        return augment(images, recipe, only_flip=only_flip)
+
+    monkeypatch.setattr(loop, "augment", spy)
+    train, validation = split(stripes(40), 0.2, seed=1)
+    reports(trainer(replace(RECIPE, augment_until=0.5)).run(train, validation, tmp_path / "c.pt"))
+    assert told == [False] * 3 + [True] * 3
+
+
+def test_the_loss_is_the_smoothed_cross_entropy_of_normalised_images(tmp_path: Path):
+    still = replace(RECIPE, batch_size=16, flip=0.0, crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), colour=0.0)
+    train, validation = split(stripes(20), 0.2, seed=1)
+    subject = trainer(replace(still, drop_path_rate=0.0, label_smoothing=0.3))
+    for network in (subject.master, subject.average):
+        network.head.weight.data.mul_(200)  # far from even scores, where smoothing makes no difference
+    with torch.no_grad():
+        logits = subject.average.eval()((train.images / 255 - 0.5) / 0.25)
+    expected = F.cross_entropy(logits, train.targets, label_smoothing=0.3).item()
+    first = next(subject.run(train, validation, tmp_path / "c.pt"))
+    assert isinstance(first, StepReport)
+    assert first.loss == pytest.approx(expected, rel=1e-4)
+    assert abs(first.loss - F.cross_entropy(logits, train.targets).item()) > 0.01
 
 
 def test_gradients_in_bfloat16_reach_weights_in_float32(tmp_path: Path):

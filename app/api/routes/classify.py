@@ -19,7 +19,6 @@ from app.domain import Classification
 from app.errors import InvalidTimeout, InvalidTopK, RequestError, Unavailable, VitServeError
 
 router = APIRouter()
-_DEFAULT_TOP_K: Final = 5
 _LEAST_TIMEOUT_S: Final = 1e-6  # still a number of seconds, where 0 would mean none
 _FAILURES: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": ErrorOut} for status in sorted(set(STATUS.values()) - {499})
@@ -37,7 +36,7 @@ async def classify(request: Request) -> JSONResponse:
     """The bytes decide what is an image; the content type only tells a form or JSON from a raw body."""
     state = State.of(request)
     top_k, timeout_s = _top_k(request), _timeout_s(request, state.settings.request_timeout_ms / 1000)
-    state.classifier.check_top_k(top_k)
+    top_k = state.classifier.check_top_k(top_k)
     state.classifier.check_admission(timeout_s)  # before the body is read: a refusal should cost nothing
     with state.open_requests:
         started_at = time.monotonic()
@@ -104,10 +103,10 @@ def _server_timing(answer: Classification) -> str:
     )
 
 
-def _top_k(request: Request) -> int:
+def _top_k(request: Request) -> int | None:
     text = request.query_params.get("top_k")
     if text is None:
-        return _DEFAULT_TOP_K
+        return None
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise InvalidTopK(f"top_k is {text[:40]!r}; it must be a whole number from 1 to the number of classes")
     return int(text)
