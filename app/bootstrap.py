@@ -61,8 +61,8 @@ async def open_classifier(
         EngineConfig(settings.stall_timeout_s, settings.drain_timeout_s),
         observer,
     )
-    # Two rounds of batches: one running, one waiting; with fewer inside the lanes would run dry.
-    admission = AdmissionPolicy(settings.max_wait_ms / 1000, 2 * lanes * max_batch_size)
+    # One round of batches is let in whatever the rate, or a slow model would refuse what its lanes are free for.
+    admission = AdmissionPolicy(settings.max_wait_ms / 1000, lanes * max_batch_size)
     decoders = DecodePool(settings.decode_threads or cores, spec, DecodeLimits(settings.max_pixels))
     classifier = Classifier(
         info, engine, decoders, slots, ClassifierConfig(admission, settings.request_timeout_ms / 1000), observer

@@ -15,7 +15,6 @@ from app.imaging.pool import DecodePool
 from app.scheduling.job import Job
 from app.scheduling.policy import AdmissionPolicy, admit
 
-
 _DEFAULT_TOP_K: Final = 5
 
 

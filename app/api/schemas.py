@@ -156,7 +156,7 @@ PARAMETERS: Final[list[dict[str, Any]]] = [
     {
         "name": "top_k",
         "in": "query",
-        "description": "How many classes to return.",
+        "description": "How many classes to return; fewer than the default where the model has fewer.",
         "schema": {"type": "integer", "minimum": 1, "default": 5},
     },
     {

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from app.errors import CorruptImage, EmptyBody, NotAnImage, TooManyPixels
 
@@ -60,16 +60,14 @@ def _open(data: bytes) -> Image.Image:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooManyPixels(f"the image announces too many pixels: {error}") from error
-    except UnidentifiedImageError as error:
+    except Exception as error:
         if name := _signature(data):
             raise CorruptImage(f"the bytes begin like {name} but the header cannot be read") from error
         raise NotAnImage(f"the bytes are not an image of a format read here ({', '.join(FORMATS)})") from error
-    except Exception as error:
-        raise CorruptImage(f"the image header cannot be read: {error}") from error
 
 
 def _signature(data: bytes) -> str | None:
-    """The format whose magic number the bytes begin with."""
+    """The format whose magic number the bytes begin with; BMP's is two letters, with which a text may begin too."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     magic = {

@@ -109,3 +109,12 @@ async def test_hostile_megabytes_are_refused_at_once(body: bytes, content_type: 
     with pytest.raises((MalformedRequest, TooManyImages)):
         await read(body, content_type)
     assert time.process_time() - started_at < 1  # it takes milliseconds; a careless parser takes many seconds
+
+
+async def test_a_document_of_too_many_values_is_not_even_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loads(body: bytes) -> None:
+        raise AssertionError("it was parsed")
+
+    monkeypatch.setattr("app.api.body.json.loads", loads)
+    with pytest.raises(TooManyImages):
+        await read(b'{"images":[' + b"{}," * 1000 + b"{}]}")

@@ -1,5 +1,7 @@
 """Owns what the benchmarks share in a run: the photographs, the report and where it is shown; does not measure."""
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from tests.benchmark import options
 from tests.benchmark.load import Target
 from tests.benchmark.photographs import write_photographs
+from tests.benchmark.processes import machine_cpu_s, own_cpu_s
 from tests.benchmark.report import Report
 
 _REPORT = pytest.StashKey[Report]()
@@ -28,6 +31,15 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Target:
     """A folder of JPEG files to send, and how many; the port is still to be filled in."""
     folder = tmp_path_factory.mktemp("photographs")
     return Target(0, folder, write_photographs(folder, options.images_folder()))
+
+
+@pytest.fixture(autouse=True)
+def other_work(request: pytest.FixtureRequest, report: Report) -> Iterator[None]:
+    """Tells how much of the machine went to others while the test ran: figures taken beside other work mean little."""
+    machine_s, own_s, started_at = machine_cpu_s(), own_cpu_s(), time.monotonic()
+    yield
+    others_s = (machine_cpu_s() - machine_s) - (own_cpu_s() - own_s)
+    report.other_work(request.node.name, others_s / (time.monotonic() - started_at))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

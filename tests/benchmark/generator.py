@@ -98,17 +98,22 @@ class OpenLoop:
         self._port, self._requests, self._deadline_s = port, requests, deadline_s
         self._idle: list[Connection] = []
         self._outcomes = Outcomes()
-        self._until = 0.0  # monotonic instant at which arrivals end
+        self._window = (0.0, 0.0)  # monotonic instants between which answers count as goodput
         self._in_window = 0
 
     async def run(self, rate: float, seconds: float, seed: int) -> dict[str, Any]:
-        """Poisson arrivals at `rate` per second, then single requests until one is answered again."""
+        """Poisson arrivals at `rate` per second, then single requests until one is answered again.
+
+        Goodput is what is answered in the `seconds` that follow a first deadline: until then the server's queue is
+        still growing, and what it answers after the last arrival would flatter it.
+        """
         chance, lags_s = random.Random(seed), []
         clients: set[asyncio.Task[None]] = set()
         started_at = time.monotonic()
-        self._until = started_at + seconds
+        from_at = started_at + self._deadline_s
+        self._window = (from_at, from_at + seconds)
         due_at, sent = started_at + chance.expovariate(rate), 0
-        while due_at < self._until:
+        while due_at < self._window[1]:
             if (pause_s := due_at - time.monotonic()) > 0:
                 await asyncio.sleep(pause_s)
             lags_s.append(time.monotonic() - due_at)
@@ -125,7 +130,7 @@ class OpenLoop:
         return {
             "rate": rate,
             "sent": sent,
-            # What is answered after the last arrival would flatter a server that lets a queue grow.
+            "offered": sent / (self._window[1] - started_at),
             "goodput": self._in_window / seconds,
             **figures,
             "recovery_s": recovery_s,
@@ -142,7 +147,7 @@ class OpenLoop:
         else:
             now = time.monotonic()
             self._outcomes.add(status, now - due_at)
-            self._in_window += status == 200 and now <= self._until
+            self._in_window += status == 200 and self._window[0] <= now <= self._window[1]
 
     async def _request(self, deadline_at: float) -> int:
         connection: Connection | None = None

@@ -71,8 +71,9 @@ def closed_loop(target: Target, connections: int, seconds: int) -> dict[str, Any
 def open_loop(target: Target, rate: float, seconds: float, deadline_s: float, seed: int) -> dict[str, Any]:
     """Poisson arrivals at `rate` per second that give up `deadline_s` after their scheduled arrival.
 
-    Gives goodput (answers per second that came in time and before the arrivals ended), ok, p50_ms and p99_ms of those,
-    refused (503), timeouts, errors, recovery_s (None: not within 15 s), lag_p99_ms and cpu_share of the generator.
+    Gives offered (arrivals per second), goodput (answers in time per second, without the first deadline's ramp), ok,
+    p50_ms and p99_ms of those, refused (503), timeouts, errors, recovery_s (None: not within 15 s), lag_p99_ms and
+    cpu_share of the generator.
     """
     arguments = ["--rate", str(rate), "--deadline-s", str(deadline_s), "--seed", str(seed)]
     return _ours("open", target, seconds, *arguments)

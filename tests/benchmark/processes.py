@@ -1,7 +1,8 @@
-"""Owns what /proc says of a process and its descendants: CPU time, memory; does not start or stop any."""
+"""Owns what the system says of processes: CPU time, memory, kinship; does not start or stop any."""
 
 import os
 import re
+import resource
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,18 @@ def cpu_s(pid: int) -> float:
     """CPU seconds that the tree has used, those of ended and waited-for children included."""
     ticks = sum(int(value) for member in tree(pid) for value in _stat(member)[_FIRST_TIME:_LAST_TIME])
     return ticks / _TICKS_PER_S
+
+
+def machine_cpu_s() -> float:
+    """CPU seconds that all processes and the kernel have used since the machine started."""
+    user, nice, system, _, _, irq, softirq, *_ = map(int, (_PROC / "stat").read_text().splitlines()[0].split()[1:])
+    return (user + nice + system + irq + softirq) / _TICKS_PER_S
+
+
+def own_cpu_s() -> float:
+    """CPU seconds of this process and of all its children that have ended."""
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def pss_bytes(pid: int) -> int:

@@ -5,7 +5,9 @@ import os
 import platform
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+_TOLERABLE_CORES: Final = 0.05  # of other work
 
 
 class Table:
@@ -46,17 +48,12 @@ class Report:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._tables: dict[str, Table] = {}
-        self._load_at_start = os.getloadavg()[0]
+        self._other_work: dict[str, float] = {}
 
     def table(self, title: str) -> Table:
         """The table of that title, new or begun."""
         if title not in self._tables:
-            table = self._tables[title] = Table(title)
-            if self._load_at_start > 0.3:
-                table.note(
-                    f"The machine was busy with other work (load {self._load_at_start:.1f} before the start): "
-                    "these figures mean little."
-                )
+            self._tables[title] = Table(title)
         return self._tables[title]
 
     def record(self, section: str, figures: Any) -> None:
@@ -64,22 +61,33 @@ class Report:
         if self._path is None:
             return
         document = json.loads(self._path.read_text()) if self._path.exists() else {}
-        document[section] = {"measured": self._conditions(), "figures": figures}
+        document[section] = {"measured": _conditions(), "figures": figures}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.write_text(json.dumps(document, indent=2) + "\n")
 
-    def markdown(self) -> str:
-        """All tables."""
-        return "\n\n".join(table.markdown() for table in self._tables.values())
+    def other_work(self, test: str, cores: float) -> None:
+        """What ran beside a test, in cores."""
+        self._other_work[test] = cores
+        self.record("other_work", self._other_work)
 
-    def _conditions(self) -> dict[str, Any]:
-        return {
-            "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "cores": len(os.sched_getaffinity(0)),
-            "processor": processor(),
-            "python": platform.python_version(),
-            "load_before": self._load_at_start,
-        }
+    def markdown(self) -> str:
+        """All tables, and which of them to distrust."""
+        parts = [table.markdown() for table in self._tables.values()]
+        parts += [
+            f"BUSY: during {test} other work took {cores:.2f} cores; take it again."
+            for test, cores in self._other_work.items()
+            if cores > _TOLERABLE_CORES
+        ]
+        return "\n\n".join(parts)
+
+
+def _conditions() -> dict[str, Any]:
+    return {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "cores": len(os.sched_getaffinity(0)),
+        "processor": processor(),
+        "python": platform.python_version(),
+    }
 
 
 def processor() -> str:

@@ -34,7 +34,7 @@ def test_goodput_at_twice_the_peak(photographs: Target, report: Report, tmp_path
         run["ratio"] = run["goodput"] / peak["requests_per_s"]
         table.row(
             load=f"{load:g} x peak",
-            offered__s=run["sent"] / seconds(),
+            offered__s=run["offered"],
             goodput__s=run["goodput"],
             goodput__peak=run["ratio"],
             p50_ms=run["p50_ms"],

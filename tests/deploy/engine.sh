@@ -51,9 +51,13 @@ base() {
 }
 
 down() {
-  [ -f "$state/pid" ] || return 0
-  kill "$(cat "$state/pid")" 2>/dev/null || true
+  local pid; pid=$(cat "$state/pid" 2>/dev/null) || return 0
   rm -f "$state/pid"
+  # The number may have gone to another process since.
+  [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ] || return 0
+  kill "$pid"
+  for _ in $(seq 30); do [ -d "/proc/$pid" ] || { echo "engine: stopped"; return; }; sleep 1; done
+  echo "engine: still stopping" >&2
 }
 
 case ${1:-} in

@@ -93,9 +93,9 @@ def test_it_answers_a_form_that_does_not_fit_into_memory_buffers(client: httpx.C
 def test_nobody_in_it_is_root(container: str, client: httpx.Client) -> None:
     everyone = docker("exec", container, "python", "-c", "import os; print(os.getresuid(), os.getresgid())")
     assert everyone == "(10001, 10001, 10001) (10001, 10001, 10001)"
-    owners = docker("top", container, "-eo", "uid,args").splitlines()[1:]
+    owners = docker("top", container, "-eo", "pid,uid,args").splitlines()[1:]
     assert owners
-    assert all(line.split()[0] == "10001" for line in owners)
+    assert all(line.split()[1] == "10001" for line in owners)
 
 
 def test_the_health_check_sees_that_it_is_ready(container: str, client: httpx.Client) -> None:

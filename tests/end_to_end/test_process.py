@@ -57,6 +57,8 @@ def test_a_client_that_never_finishes_does_not_hold_it(tmp_path: Path, sig: sign
         time.sleep(0.2)
         os.kill(server.pid, sig)
         assert server._process.wait(10) == 0
+        answer = client.recv(10_000)
+        assert answer.startswith(b"HTTP/1.1 503 ") and b'"draining"' in answer
 
 
 @pytest.mark.parametrize("model", ["/nowhere/at/all", "random:vit_gigantic", "{corrupt}"])
@@ -102,7 +104,7 @@ def test_garbage_costs_the_others_nothing(embedded: Server, attack: bytes) -> No
             client.sendall(attack)
             client.shutdown(socket.SHUT_WR)
             answer = client.recv(100)
-        except (ConnectionError, TimeoutError):
+        except OSError:  # it was sent away before it had said all
             answer = b""
         assert b" 500 " not in answer
     assert embedded.post_image("/v1/classify", picture())["predictions"]
