@@ -5,7 +5,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from app.model.vit import VisionTransformer
 
 CONFIG_NAME: Final = "config.json"
 WEIGHTS_NAME: Final = "model.safetensors"
+_DTYPES: Final = ("F64", "F32", "F16", "BF16")
 _MAX_CONFIG_BYTES: Final = 32 * 2**20  # labels of 21,843 classes take 2
 
 
@@ -53,16 +53,21 @@ def load_package(directory: Path) -> ModelPackage:
     try:
         architecture, vit_config, labels, spec = parse_config(config)
         own = _mapping(config.get("vit_serve", {}), "vit_serve")
-        temperature = float(_mapping(own.get("calibration", {}), "calibration").get("temperature", 1.0))
-        if not temperature > 0:
+        calibration = _mapping(own.get("calibration", {}), "calibration")
+        temperature = _number(calibration.get("temperature", 1.0), "temperature")
+        if temperature <= 0:
             raise ValueError(f"the calibration temperature is {temperature}; it must be positive")
-    except (TypeError, ValueError, OverflowError, UnknownVariant) as error:
+        with torch.device("meta"):  # shapes without memory, until the file is known to have them
+            network = VisionTransformer(vit_config)
+    except (TypeError, ValueError, RuntimeError, UnknownVariant) as error:
         raise PackageError(f"{config_path}: {error}") from error
-    sha256 = file_sha256(weights_path)
-    if own.get("sha256", sha256) != sha256:
-        raise PackageError(f"{weights_path}: SHA-256 is {sha256}, but {config_path} says {own['sha256']}")
-    network = VisionTransformer(vit_config)
-    network.load_state_dict(_read_weights(weights_path, network), assign=True)
+    try:
+        sha256 = file_sha256(weights_path)
+        if own.get("sha256", sha256) != sha256:
+            raise PackageError(f"{weights_path}: SHA-256 is {sha256}, but {config_path} says {own['sha256']}")
+        network.load_state_dict(_read_weights(weights_path, network), assign=True)
+    except OSError as error:
+        raise PackageError(f"{weights_path}: cannot be read: {error}") from error
     tag = _pretrained_cfg(config).get("tag")
     return ModelPackage(
         name=f"{architecture}.{tag}" if tag else architecture,
@@ -119,7 +124,7 @@ def parse_config(config: Mapping[str, Any]) -> tuple[str, ViTConfig, tuple[str, 
     """timm's `config.json` → architecture, shape, labels, preprocessing.
 
     Values may stand at the top level too, as in older files; what is missing takes timm's defaults.
-    Raises ValueError, TypeError, OverflowError or UnknownVariant with a message fit for a person.
+    Raises ValueError, TypeError or UnknownVariant with a message fit for a person.
     """
     architecture = config.get("architecture")
     if not isinstance(architecture, str):
@@ -133,7 +138,7 @@ def parse_config(config: Mapping[str, Any]) -> tuple[str, ViTConfig, tuple[str, 
         args["num_classes"] = _whole(num_classes, "num_classes")
     base = variant(architecture)
     sizes = pretrained.get("input_size", (base.in_chans, *args.get("img_size", base.img_size)))
-    channels, height, width = (_whole(size, "input_size") for size in sizes)
+    channels, height, width = (_whole(size, "input_size") for size in _items(sizes, "input_size", 3))
     shape = replace(base, **{"img_size": (height, width), "in_chans": channels, **args})
     if channels != 3:
         raise ValueError(f"input_size has {channels} channels; only RGB is served")
@@ -143,18 +148,17 @@ def parse_config(config: Mapping[str, Any]) -> tuple[str, ViTConfig, tuple[str, 
         height=height,
         width=width,
         interpolation=_one_of(pretrained.get("interpolation", "bicubic"), get_args(Interpolation), "interpolation"),
-        crop_pct=_fraction(pretrained.get("crop_pct") or 0.875),
-        crop_mode=_one_of(pretrained.get("crop_mode") or "center", get_args(CropMode), "crop_mode"),
+        crop_pct=_fraction(pretrained.get("crop_pct", 0.875)),
+        crop_mode=_one_of(pretrained.get("crop_mode", "center"), get_args(CropMode), "crop_mode"),
         mean=_triple(pretrained.get("mean", PreprocessSpec().mean), "mean"),
-        std=_triple(pretrained.get("std", PreprocessSpec().std), "std", least=1e-6),
+        std=_triple(pretrained.get("std", PreprocessSpec().std), "std"),
     )
+    if min(spec.std) < 1e-6:
+        raise ValueError(f"std {spec.std} holds a value that nothing can be divided by")
     names = config.get("label_names", pretrained.get("label_names", config.get("labels")))
-    if names is not None and not isinstance(names, list):
-        raise TypeError(f"label_names is {type(names).__name__}, not a list")
-    labels = tuple(map(str, names)) if names else tuple(f"class_{i}" for i in range(shape.num_classes))
-    if len(labels) != shape.num_classes:
-        raise ValueError(f"there are {len(labels)} label_names for {shape.num_classes} classes")
-    return architecture, shape, labels, spec
+    if names is None:
+        return architecture, shape, tuple(f"class_{i}" for i in range(shape.num_classes)), spec
+    return architecture, shape, tuple(map(str, _items(names, "label_names", shape.num_classes))), spec
 
 
 def file_sha256(path: Path) -> str:
@@ -169,7 +173,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         return _mapping(document, "the document")
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError, OSError) as error:
         raise PackageError(f"{path}: not a JSON object: {error}") from error
 
 
@@ -178,7 +182,8 @@ def _read_weights(path: Path, network: VisionTransformer) -> dict[str, Tensor]:
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     try:
         with safe_open(path, framework="pt") as file:
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no iterator
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - no iterator
+            found = {name: tuple(each.get_shape()) for name, each in slices.items()}
             problems = [f"key {name!r} is missing" for name in expected.keys() - found.keys()]
             problems += [f"key {name!r} is not part of the network" for name in found.keys() - expected.keys()]
             problems += [
@@ -186,11 +191,19 @@ def _read_weights(path: Path, network: VisionTransformer) -> dict[str, Tensor]:
                 for name in expected.keys() & found.keys()
                 if found[name] != expected[name]
             ]
+            problems += [
+                f"{name!r} holds {each.get_dtype()}, not numbers of {', '.join(_DTYPES)}"
+                for name, each in slices.items()
+                if each.get_dtype() not in _DTYPES
+            ]
             if problems:
                 raise PackageError(f"{path}: " + "; ".join(sorted(problems)[:8]) + (" …" if len(problems) > 8 else ""))
-            return {name: file.get_tensor(name).to(torch.float32) for name in expected}
+            state: dict[str, Tensor] = {name: file.get_tensor(name).to(torch.float32) for name in expected}
     except SafetensorError as error:
         raise PackageError(f"{path}: not a valid safetensors file: {error}") from error
+    if broken := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
+        raise PackageError(f"{path}: {broken[0]!r} holds values that are no finite numbers")
+    return state
 
 
 def _model_args(config: ViTConfig) -> dict[str, object]:
@@ -212,7 +225,8 @@ def _model_args(config: ViTConfig) -> dict[str, object]:
 
 
 def _pretrained_cfg(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _mapping(config.get("pretrained_cfg", config), "pretrained_cfg")
+    stated = _mapping(config.get("pretrained_cfg", config), "pretrained_cfg")
+    return {key: value for key, value in stated.items() if value is not None}
 
 
 def _mapping(value: Any, name: str) -> dict[str, Any]:
@@ -221,24 +235,35 @@ def _mapping(value: Any, name: str) -> dict[str, Any]:
     return value
 
 
+def _items(value: Any, name: str, count: int) -> list[Any]:
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{name} is {type(value).__name__}, not a list")
+    if len(value) != count:
+        raise ValueError(f"there are {len(value)} {name} values where {count} are needed")
+    return list(value)
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e6:
+        raise ValueError(f"{name} is {value!r}, which is no sensible number")
+    return float(value)
+
+
 def _whole(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
-        raise ValueError(f"{name} holds {value!r}, which is no positive whole number")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**20:
+        raise ValueError(f"{name} is {value!r}, which is no sensible whole number")
     return value
 
 
 def _argument(name: str, value: Any) -> Any:
     """A value of `model_args` in the type that ViTConfig has it."""
     if name == "img_size":
-        pair = value if isinstance(value, list) else [value, value]
-        height, width = (_whole(size, name) for size in pair)
-        return height, width
+        pair = _items(value, name, 2) if isinstance(value, list) else [value, value]
+        return tuple(_whole(size, name) for size in pair)
     if name == "qkv_bias":
         return bool(value)
-    if name == "mlp_ratio" or name == "norm_eps" or name.endswith("_rate"):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1000:
-            raise ValueError(f"model_args {name} is {value!r}, which is no sensible number")
-        return float(value)
+    if name in ("mlp_ratio", "norm_eps") or name.endswith("_rate"):
+        return _number(value, name)
     return _whole(value, name)
 
 
@@ -249,15 +274,11 @@ def _one_of(value: Any, choices: tuple[str, ...], name: str) -> Any:
 
 
 def _fraction(value: Any) -> float:
-    if not 0 < float(value) <= 1:
-        raise ValueError(f"crop_pct {value} is not in (0, 1]")
+    if not 0.01 <= _number(value, "crop_pct") <= 1:
+        raise ValueError(f"crop_pct {value} is not in 0.01 … 1")
     return float(value)
 
 
-def _triple(values: Any, name: str, least: float = -math.inf) -> tuple[float, float, float]:
-    if len(values) != 3:
-        raise ValueError(f"{name} has {len(values)} values; three are needed")
-    red, green, blue = map(float, values)
-    if not all(least <= value < math.inf for value in (red, green, blue)):
-        raise ValueError(f"{name} {values} is out of range")
+def _triple(values: Any, name: str) -> tuple[float, float, float]:
+    red, green, blue = (_number(value, name) for value in _items(values, name, 3))
     return red, green, blue

@@ -5,6 +5,8 @@ from typing import Final
 
 from app.errors import UnknownVariant
 
+_MAX_DEPTH: Final = 1000  # each block is a dozen objects before its first number
+
 
 @dataclass(frozen=True, slots=True)
 class ViTConfig:
@@ -36,6 +38,13 @@ class ViTConfig:
             raise ValueError(f"an image of {self.img_size} px holds no patch of {self.patch_size} px")
         if self.embed_dim % self.num_heads:
             raise ValueError(f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}")
+        if self.depth > _MAX_DEPTH:
+            raise ValueError(f"depth {self.depth} is over {_MAX_DEPTH}")
+        if self.embed_dim * self.mlp_ratio < 1 or self.norm_eps < 0:
+            raise ValueError(f"mlp_ratio {self.mlp_ratio} or norm_eps {self.norm_eps} is too small")
+        rates = self.drop_rate, self.attn_drop_rate, self.drop_path_rate, self.patch_drop_rate
+        if not all(0 <= rate < 1 for rate in rates):
+            raise ValueError(f"the drop rates {rates} are not all in [0, 1)")
 
     @property
     def grid_size(self) -> tuple[int, int]:

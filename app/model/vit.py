@@ -201,10 +201,13 @@ class VisionTransformer(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.01)
-                nn.init.zeros_(module.bias)
             elif isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
-                assert module.bias is not None
+            elif isinstance(module, nn.LayerNorm):
+                nn.init.ones_(module.weight)
+            else:
+                continue
+            if module.bias is not None:  # qkv_bias may be False
                 nn.init.zeros_(module.bias)
 
     def embed(self, x: Tensor) -> Tensor:

@@ -63,4 +63,4 @@ def image() -> Iterator[str]:
         arguments = [f"--build-arg={name}={value}" for name, value in options.items() if value]
         docker("build", "--network=host", f"--tag={IMAGE}", *arguments, str(ROOT), timeout_s=1200)
     yield IMAGE
-    docker("rmi", "--no-prune", IMAGE)
+    docker("rmi", IMAGE)
