@@ -73,11 +73,13 @@ class Report:
     def markdown(self) -> str:
         """All tables, and which of them to distrust."""
         parts = [table.markdown() for table in self._tables.values()]
-        parts += [
+        busy = [
             f"BUSY: during {test} other work took {cores:.2f} cores; take it again."
             for test, cores in self._other_work.items()
             if cores > _TOLERABLE_CORES
         ]
+        if busy:
+            parts.append("\n".join(busy))
         return "\n\n".join(parts)
 
 

@@ -1,3 +1,4 @@
+import contextlib
 import io
 import struct
 import subprocess
@@ -95,6 +96,23 @@ def test_a_truncated_file_is_never_half_a_picture(name: str) -> None:
         except (CorruptImage, NotAnImage):
             continue
         np.testing.assert_array_equal(pixels, whole, f"{length} of {len(data)} bytes")
+
+
+@pytest.mark.parametrize("name", ["PNG", "PNG palette", "PNG 16 bits"])
+def test_a_damaged_png_is_never_half_a_picture(name: str) -> None:
+    """Pillow says once that its rows cannot be inflated; asked again, it gives what was read until then."""
+    data, broken = SOUND[name], 0
+    start = data.index(b"IDAT") + 4
+    end = start + struct.unpack(">I", data[start - 8 : start - 4])[0]
+    for place in range(start + 2, end - 100, 7):
+        damaged = data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :]
+        try:
+            zlib.decompressobj().decompress(damaged[start : end - 100])
+        except zlib.error:
+            broken += 1
+            with pytest.raises(CorruptImage):
+                decode(damaged, LIMITS)
+    assert broken > 5
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -204,10 +222,8 @@ def huge(kind: bytes, prefix: bytes) -> bytes:
 def test_little_bytes_do_not_become_many(data: bytes) -> None:
     tracemalloc.start()
     begun_at = time.perf_counter()
-    try:
+    with contextlib.suppress(CorruptImage):
         assert decode(data, LIMITS).shape == (1, 1, 3)
-    except CorruptImage:
-        pass
     took_s, (_, peak_bytes) = time.perf_counter() - begun_at, tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert took_s < 1
