@@ -61,8 +61,9 @@ async def open_classifier(
         EngineConfig(settings.stall_timeout_s, settings.drain_timeout_s),
         observer,
     )
-    # One round of batches is let in whatever the rate, or a slow model would refuse what its lanes are free for.
-    admission = AdmissionPolicy(settings.max_wait_ms / 1000, lanes * max_batch_size)
+    # Two rounds of batches, one running and one waiting, are let in whatever the rate: below that, refusals to
+    # clients that ask again at once cost the lanes their cores, the measured rate sinks, and more is refused.
+    admission = AdmissionPolicy(settings.max_wait_ms / 1000, 2 * lanes * max_batch_size)
     decoders = DecodePool(settings.decode_threads or cores, spec, DecodeLimits(settings.max_pixels))
     classifier = Classifier(
         info, engine, decoders, slots, ClassifierConfig(admission, settings.request_timeout_ms / 1000), observer

@@ -61,7 +61,7 @@ class Settings(BaseSettings):
         Field(
             gt=0,
             description="A request that would wait longer than this for its turn is refused at once with 503, unless "
-            "fewer images than one batch a lane are inside. Raise it where clients prefer late answers to none.",
+            "fewer images than two batches a lane are inside. Raise it where clients prefer late answers to none.",
         ),
     ] = 500.0
     request_timeout_ms: Annotated[

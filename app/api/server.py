@@ -1,6 +1,7 @@
 """Owns the server process: uvicorn, signals, draining, exit code; does not know routes."""
 
 import asyncio
+import gc
 import logging
 import math
 import signal
@@ -99,5 +100,8 @@ async def _watch_warm_up(classifier: Classifier, server: uvicorn.Server) -> bool
         logger.exception("the warm-up failed")
         server.should_exit = True
         return True
+    # What lives now lives to the end: without this each full collection walks 200,000 objects and stops all for 0.15 s.
+    gc.collect()
+    gc.freeze()
     logger.info("ready to classify with %s", classifier.info.name)
     return False
