@@ -13,7 +13,7 @@ from app.engine.slots import SlotPool
 from app.errors import DeadlineExceeded, Draining, InferenceFailed, InvalidTopK, NotReady, Overloaded, VitServeError
 from app.imaging.pool import DecodePool
 from app.scheduling.job import Job
-from app.scheduling.policy import AdmissionPolicy, admit
+from app.scheduling.policy import AdmissionPolicy, admit, expected_wait_s
 
 _DEFAULT_TOP_K: Final = 5
 
@@ -154,7 +154,7 @@ class Classifier:
                 raise InferenceFailed("the engine has failed or is stuck; see the log")
 
     def _expected_wait_s(self) -> float:
-        return self._slots.in_use * self._engine.seconds_per_image
+        return expected_wait_s(self._slots.in_use, self._engine.seconds_per_image)
 
     def _retry_after(self, timeout_s: float | None) -> float | None:
         timeout_s = timeout_s or self._config.request_timeout_s

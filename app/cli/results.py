@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from app.api.answer import result_document
 from app.domain import Classification
 
 _NO_TERMINAL_COLUMNS: Final = 1000  # tables are as wide as their content, and a file need not be cut to a screen
@@ -82,18 +83,4 @@ def write_rows(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequ
 def _as_http(outcome: Classification | Failure) -> dict[str, Any]:
     if isinstance(outcome, Failure):
         return {"error": outcome.error, "code": outcome.code}
-    timing = outcome.timing
-    answer: dict[str, Any] = {
-        "model": outcome.model,
-        "predictions": [{"label": p.label, "index": p.index, "score": p.score} for p in outcome.predictions],
-        "timing_ms": {
-            "decode": round(timing.decode_ms, 3),
-            "queue": round(timing.queue_ms, 3),
-            "inference": round(timing.inference_ms, 3),
-            "total": round(timing.total_ms, 3),
-        },
-        "batch_size": outcome.batch_size,
-    }
-    if outcome.notice:
-        answer["notice"] = outcome.notice
-    return answer
+    return result_document(outcome)

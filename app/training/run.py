@@ -11,6 +11,7 @@ import torch
 from app.domain import PreprocessSpec
 from app.errors import SetupError
 from app.model.package import WEIGHTS_NAME, ModelPackage, file_sha256, save_package
+from app.model.precision import computes_in_bfloat16
 from app.model.variants import variant
 from app.training.card import CardFacts, model_card
 from app.training.dataset import Dataset, load_dataset, split
@@ -95,12 +96,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     """`float32`, `bfloat16`, or `auto`: bfloat16 where the device computes in it, which is faster."""
     if name != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
-    if device.type == "cuda":
-        native = torch.cuda.get_device_capability(device) >= (8, 0)
-    else:
-        capabilities = torch.cpu.get_capabilities()
-        native = any(capabilities.get(flag) for flag in ("avx512_bf16", "amx_bf16", "bf16"))
-    return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if computes_in_bfloat16(device) else torch.float32
 
 
 def claim(out: Path, recipe: Recipe) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
 
+from app.api.answer import result_document
 from app.api.body import read_images
 from app.api.disconnect import unless_gone
 from app.api.errors import STATUS, error_body
@@ -51,7 +52,7 @@ async def classify(request: Request) -> JSONResponse:
             (item,) = images.items
             assert isinstance(item, bytes)
             answer = await unless_gone(request, state.classifier.classify(item, top_k=top_k, timeout_s=left_s))
-            content, headers = _result(answer), {"Server-Timing": _server_timing(answer)}
+            content, headers = result_document(answer), {"Server-Timing": _server_timing(answer)}
     request.scope[ANSWERED_AT] = time.monotonic()
     return JSONResponse({**content, "request_id": request_id(request.scope)}, headers=headers)
 
@@ -73,25 +74,7 @@ async def _classify_many(
     if all(isinstance(answer, Unavailable) for answer in answers):
         assert isinstance(answers[0], Unavailable)
         raise answers[0]
-    return [_result(a) if isinstance(a, Classification) else error_body(a) for a in answers]
-
-
-def _result(answer: Classification) -> dict[str, Any]:
-    timing = answer.timing
-    result: dict[str, Any] = {
-        "model": answer.model,
-        "predictions": [{"label": p.label, "index": p.index, "score": p.score} for p in answer.predictions],
-        "timing_ms": {
-            "decode": round(timing.decode_ms, 3),
-            "queue": round(timing.queue_ms, 3),
-            "inference": round(timing.inference_ms, 3),
-            "total": round(timing.total_ms, 3),
-        },
-        "batch_size": answer.batch_size,
-    }
-    if answer.notice:
-        result["notice"] = answer.notice
-    return result
+    return [result_document(a) if isinstance(a, Classification) else error_body(a) for a in answers]
 
 
 def _server_timing(answer: Classification) -> str:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from app.domain import PreprocessSpec
 from app.errors import DeviceError
 from app.model.fold import PIXEL_OFFSET
+from app.model.precision import computes_in_bfloat16
 from app.model.vit import VisionTransformer
 
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -46,18 +47,11 @@ def to_precision(
         raise DeviceError("float16 is for GPUs; on a CPU use bfloat16 or float32")
     if name != "auto":
         return network.to(_DTYPES[name]), _DTYPES[name]
-    if _computes_in_bfloat16(device):
+    if computes_in_bfloat16(device):
         rounded = copy.deepcopy(network).to(torch.bfloat16)
         if _agree(network, rounded, spec, device):
             return rounded, torch.bfloat16
     return network, torch.float32
-
-
-def _computes_in_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 @torch.inference_mode()

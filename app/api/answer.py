@@ -1,0 +1,24 @@
+"""Owns the JSON form of one image's answer, over HTTP and on the command line; does not know either of them."""
+
+from typing import Any
+
+from app.domain import Classification
+
+
+def result_document(answer: Classification) -> dict[str, Any]:
+    """What is said of one image; durations in milliseconds, rounded to microseconds."""
+    timing = answer.timing
+    result: dict[str, Any] = {
+        "model": answer.model,
+        "predictions": [{"label": p.label, "index": p.index, "score": p.score} for p in answer.predictions],
+        "timing_ms": {
+            "decode": round(timing.decode_ms, 3),
+            "queue": round(timing.queue_ms, 3),
+            "inference": round(timing.inference_ms, 3),
+            "total": round(timing.total_ms, 3),
+        },
+        "batch_size": answer.batch_size,
+    }
+    if answer.notice:
+        result["notice"] = answer.notice
+    return result
