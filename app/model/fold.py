@@ -1,11 +1,13 @@
-"""Owns the folding of input normalisation into the patch projection; does not normalise by itself."""
+"""Owns what is folded into other weights before serving: normalisations; does not normalise by itself."""
 
 from typing import Final
 
 import torch
+from torch import Tensor, nn
 
 from app.domain import PreprocessSpec
-from app.model.vit import PatchEmbed, VisionTransformer
+from app.model.stem import ConvNorm
+from app.model.vit import VisionTransformer
 
 # Pixels minus this are integers of at most 8 bits, exact in every number format, and nearly centred.
 PIXEL_OFFSET: Final = 128.0
@@ -13,19 +15,28 @@ PIXEL_OFFSET: Final = 128.0
 
 @torch.no_grad()
 def fold_normalisation(network: VisionTransformer, spec: PreprocessSpec) -> None:
-    """Rewrites the patch projection, in place, to take pixels (0 … 255) minus PIXEL_OFFSET.
+    """Rewrites the first convolution, in place, to take pixels (0 … 255) minus PIXEL_OFFSET.
 
     W·(p / 255 - mean) / std + b = W'·(p - 128) + b' with W' = W / (255·std) and b' = b + Σ W'·(128 - 255·mean):
-    exact, since the projection has no padding; and better rounded than normalised values in bfloat16, because
-    the input is not rounded at all. It saves most of what preparing a batch costs.
+    exact, where there is no padding; and better rounded than normalised values in bfloat16, because
+    the input is not rounded at all. It saves most of what preparing a batch costs. Before a padded stem the
+    remainder 128 - 255·mean is added to the input instead; packages trained here have none.
     """
-    for module in network.modules():
-        if isinstance(module, PatchEmbed):
-            proj = module.proj
-            mean = torch.tensor(spec.mean, dtype=torch.float64).view(1, 3, 1, 1)
-            std = torch.tensor(spec.std, dtype=torch.float64).view(1, 3, 1, 1)
-            weight = proj.weight.double() / (255 * std)
-            assert proj.bias is not None
-            bias = proj.bias.double() + (weight * (PIXEL_OFFSET - 255 * mean)).sum(dim=(1, 2, 3))
-            proj.weight.copy_(weight)
-            proj.bias.copy_(bias)
+    patch_embed = network.patch_embed
+    for layer in patch_embed.stem.modules():
+        if isinstance(layer, ConvNorm):
+            layer.fuse()
+    first = next(module for module in patch_embed.modules() if isinstance(module, nn.Conv2d))
+    mean, std = (torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
+    weight = first.weight.double() / (255 * std)
+    remainder = PIXEL_OFFSET - 255 * mean
+    if first.padding != (0, 0):
+        patch_embed.input_shift = _shift(remainder)
+    else:
+        assert first.bias is not None
+        first.bias.copy_(first.bias.double() + (weight * remainder).sum(dim=(1, 2, 3)))
+    first.weight.copy_(weight)
+
+
+def _shift(remainder: Tensor) -> Tensor | None:
+    return remainder.float() if remainder.abs().max() > 1e-3 else None

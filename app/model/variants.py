@@ -30,6 +30,9 @@ class ViTConfig:
     attn_drop_rate: float = 0.0
     drop_path_rate: float = 0.0
     patch_drop_rate: float = 0.0
+    stem_widths: tuple[
+        int, ...
+    ] = ()  # channels of each halving stage of a convolutional stem; (): patches are projected
 
     def __post_init__(self) -> None:
         if min(self.patch_size, self.embed_dim, self.depth, self.num_heads, self.num_classes, self.in_chans) < 1:
@@ -38,6 +41,10 @@ class ViTConfig:
             raise ValueError(f"an image of {self.img_size} px holds no patch of {self.patch_size} px")
         if self.embed_dim % self.num_heads:
             raise ValueError(f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}")
+        if self.stem_widths and self.patch_size != (made := 2 ** len(self.stem_widths)):
+            raise ValueError(
+                f"stem_widths {self.stem_widths} make patches of {made} px, patch_size is {self.patch_size}"
+            )
         if self.depth > _MAX_DEPTH:
             raise ValueError(f"depth {self.depth} is over {_MAX_DEPTH}")
         if self.embed_dim * self.mlp_ratio < 1 or self.norm_eps < 0:
@@ -74,6 +81,7 @@ VARIANTS: Final[dict[str, ViTConfig]] = {
     "vit_huge_patch14_224": _vit(14, 1280, 32, 16),
     "vit_pico_patch4_32": replace(_vit(4, 128, 4, 2, 32), num_classes=10),
     "vit_nano_patch4_32": replace(_vit(4, 192, 6, 3, 32), num_classes=10),
+    "vit_nano_conv8_32": replace(_vit(8, 256, 4, 4, 32), num_classes=10, stem_widths=(64, 192, 320)),
     "vit_micro_patch4_32": replace(_vit(4, 256, 8, 4, 32), num_classes=10),
 }
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from app.model.stem import ConvStem
 from app.model.variants import ViTConfig
 
 
@@ -32,7 +33,11 @@ class PatchEmbed(nn.Module):
         super().__init__()
         self.img_size = config.img_size
         self.in_chans = config.in_chans
-        self.proj = Conv2d(config.in_chans, config.embed_dim, kernel_size=config.patch_size, stride=config.patch_size)
+        self.stem = ConvStem(config.in_chans, config.stem_widths) if config.stem_widths else nn.Identity()
+        channels, size = (config.stem_widths[-1], 1) if config.stem_widths else (config.in_chans, config.patch_size)
+        self.proj = Conv2d(channels, config.embed_dim, kernel_size=size, stride=size)
+        self.input_shift: Tensor | None
+        self.register_buffer("input_shift", None, persistent=False)  # (1, C, 1, 1), set by `fold_normalisation`
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, height, width) → (B, N-1, D), patches in row-major order.
@@ -45,7 +50,9 @@ class PatchEmbed(nn.Module):
                 f"input of shape {tuple(x.shape)} does not fit: this network takes (batch, "
                 f"{', '.join(map(str, expected))}) = (batch, channels, height, width)"
             )
-        tokens: Tensor = self.proj(x).flatten(2).transpose(1, 2)
+        if self.input_shift is not None:
+            x = x + self.input_shift
+        tokens: Tensor = self.proj(self.stem(x)).flatten(2).transpose(1, 2)
         return tokens
 
 
@@ -203,7 +210,7 @@ class VisionTransformer(nn.Module):
                 nn.init.trunc_normal_(module.weight, std=0.01)
             elif isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
-            elif isinstance(module, nn.LayerNorm):
+            elif isinstance(module, nn.LayerNorm | nn.BatchNorm2d):
                 nn.init.ones_(module.weight)
             else:
                 continue

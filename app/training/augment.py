@@ -30,15 +30,52 @@ def augment(images: Tensor, recipe: Recipe, *, only_flip: bool = False) -> Tenso
     theta[:, 1, 2] = uniform(-1, 1) * (1 - high).abs()
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     images = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    return images if only_flip or recipe.colour == 0 else _jitter(images, recipe.colour)
+    return images if only_flip else _erase(_degrade(_jitter(images, recipe), recipe), recipe.erase)
 
 
-def _jitter(images: Tensor, strength: float) -> Tensor:
-    def factor() -> Tensor:
-        return torch.empty(images.shape[0], 1, 1, 1, device=images.device).uniform_(1 - strength, 1 + strength)
+def _jitter(images: Tensor, recipe: Recipe) -> Tensor:
+    """Brightness, contrast, saturation, colour cast, and no colour at all."""
 
-    images = images * factor()
+    def factor(strength: float, channels: int = 1) -> Tensor:
+        size = (images.shape[0], channels, 1, 1)
+        return torch.empty(size, device=images.device).uniform_(1 - strength, 1 + strength)
+
+    images = images * (factor(recipe.colour) * factor(recipe.tint, 3))
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    images = mean + (images - mean) * factor()
+    images = mean + (images - mean) * factor(recipe.colour)
     grey = images.mean(dim=1, keepdim=True)
-    return (grey + (images - grey) * factor()).clamp_(0, 1)
+    keep = torch.rand(images.shape[0], 1, 1, 1, device=images.device) >= recipe.grey
+    return (grey + (images - grey) * (factor(recipe.colour) * keep)).clamp_(0, 1)
+
+
+def _degrade(images: Tensor, recipe: Recipe) -> Tensor:
+    """Blur or sharpening, then noise: what other cameras and other downscaling do to the same scene."""
+    size = (images.shape[0], 1, 1, 1)
+    if recipe.sharpness:
+        weights = torch.tensor((0.25, 0.5, 0.25), device=images.device)
+        kernel = torch.outer(weights, weights).expand(images.shape[1], 1, 3, 3)
+        soft = images
+        for _ in range(2):
+            soft = F.conv2d(F.pad(soft, (1, 1, 1, 1), mode="replicate"), kernel, groups=images.shape[1])
+        amount = torch.empty(size, device=images.device).uniform_(-recipe.sharpness, recipe.sharpness)
+        images = images + amount * (soft - images)
+    if recipe.noise:
+        images = images + torch.randn_like(images) * torch.empty(size, device=images.device).uniform_(0, recipe.noise)
+    return images.clamp(0, 1)
+
+
+def _erase(images: Tensor, share: float) -> Tensor:
+    """Random erasing (Zhong et al., arXiv 1708.04896): a rectangle of a quarter to a half of either side."""
+    if not share:
+        return images
+    batch, _, height, width = images.shape
+
+    def inside(length: int) -> Tensor:
+        extent = torch.empty(batch, 1, device=images.device).uniform_(0.25, 0.5) * length
+        start = torch.rand(batch, 1, device=images.device) * (length - extent)
+        place = torch.arange(length, device=images.device) + 0.5
+        return (place >= start) & (place < start + extent)
+
+    chosen = torch.rand(batch, 1, 1, 1, device=images.device) < share
+    hidden = inside(height)[:, None, :, None] & inside(width)[:, None, None, :] & chosen
+    return torch.where(hidden, torch.rand_like(images), images)

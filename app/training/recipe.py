@@ -37,6 +37,13 @@ class Recipe:
     crop_scale: tuple[float, float] = (0.4, 1.2)  # area of the random crop; above 1 it reaches over the border
     crop_ratio: tuple[float, float] = (0.8, 1.25)
     colour: float = 0.3  # strength of brightness, contrast and saturation jitter
+    tint: float = 0.0  # strength of the jitter of each colour channel by itself
+    grey: float = 0.0  # share of images without colour
+    sharpness: float = (
+        0.0  # how far images are blurred or sharpened; 1: to a Gaussian of about 1 px, or as far the other way
+    )
+    noise: float = 0.0  # standard deviation of the strongest noise, on pixels of 0 … 1
+    erase: float = 0.0  # share of images in which a rectangle is painted over with noise
     augment_until: float = 1.0  # share of the run after which only the flip is left
 
     def __post_init__(self) -> None:
@@ -50,7 +57,17 @@ class Recipe:
         for name in ("validation_share", "label_smoothing", "drop_path_rate", "patch_drop_rate", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1")
-        for name in ("patch_drop_until", "flip", "colour", "augment_until"):
+        for name in (
+            "patch_drop_until",
+            "flip",
+            "augment_until",
+            "colour",
+            "tint",
+            "grey",
+            "sharpness",
+            "noise",
+            "erase",
+        ):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
         for name in ("seed", "weight_decay", "warmup_epochs"):

@@ -83,9 +83,13 @@ def run(config: RunConfig, listen: Listener) -> RunResult:
 def preprocess_spec(variant_name: str) -> PreprocessSpec:
     """The whole image at the variant's size; channel statistics of CIFAR-10 at 32 px, of ImageNet above.
 
+    Before a convolutional stem the middle of the pixels' range, so that the zeros it is padded with are that grey.
     Raises UnknownVariant.
     """
-    height, width = variant(variant_name).img_size
+    config = variant(variant_name)
+    height, width = config.img_size
+    if config.stem_widths:
+        return PreprocessSpec(height, width, crop_pct=1.0, mean=(128 / 255,) * 3, std=(0.25,) * 3)
     if (height, width) == (32, 32):
         mean, std = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
         return PreprocessSpec(height, width, crop_pct=1.0, mean=mean, std=std)
