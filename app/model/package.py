@@ -219,9 +219,7 @@ def _model_args(config: ViTConfig) -> dict[str, object]:
         "patch_drop_rate",
     ):
         del args[name]
-    if args["representation_size"] is None:
-        del args["representation_size"]
-    return args
+    return {name: value for name, value in args.items() if value not in (None, ())}
 
 
 def _pretrained_cfg(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -235,10 +233,10 @@ def _mapping(value: Any, name: str) -> dict[str, Any]:
     return value
 
 
-def _items(value: Any, name: str, count: int) -> list[Any]:
+def _items(value: Any, name: str, count: int | None = None) -> list[Any]:
     if not isinstance(value, list | tuple):
         raise TypeError(f"{name} is {type(value).__name__}, not a list")
-    if len(value) != count:
+    if count is not None and len(value) != count:
         raise ValueError(f"there are {len(value)} {name} values where {count} are needed")
     return list(value)
 
@@ -262,6 +260,8 @@ def _argument(name: str, value: Any) -> Any:
         return tuple(_whole(size, name) for size in pair)
     if name == "qkv_bias":
         return bool(value)
+    if name == "stem_widths":
+        return tuple(_whole(width, name) for width in _items(value, name))
     if name in ("mlp_ratio", "norm_eps") or name.endswith("_rate"):
         return _number(value, name)
     return _whole(value, name)

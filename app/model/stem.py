@@ -1,12 +1,26 @@
 """Owns the convolutional stem, which may stand in place of the patch projection; does not know the encoder."""
 
-from typing import Final
+from typing import Any, Final
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 _ENTRY_WIDTH: Final = 32
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """A BatchNorm2d without the count of its steps, which serves a kind of average that is not used here."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.num_batches_tracked = None
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *rest: Any
+    ) -> None:
+        """Says that the weights are of the present version; those of older ones are given a count."""
+        super()._load_from_state_dict(state_dict, prefix, {**local_metadata, "version": self._version}, *rest)
 
 
 class ConvNorm(nn.Module):
@@ -16,9 +30,7 @@ class ConvNorm(nn.Module):
         super().__init__()
         self.halve = halve
         self.conv = nn.Conv2d(in_chans, out_chans, kernel_size=3, padding=1, bias=False)
-        norm = nn.BatchNorm2d(out_chans)
-        norm.num_batches_tracked = None  # counts steps for a kind of average that is not used here
-        self.norm: nn.Module = norm
+        self.norm: nn.Module = BatchNorm2d(out_chans)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, height, width) → (B, out, height, width), or half of both sides."""

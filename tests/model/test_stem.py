@@ -1,12 +1,14 @@
 """Owns the tests of model/stem.py."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 
 from app.domain import PreprocessSpec
 from app.model.fold import PIXEL_OFFSET, fold_normalisation
+from app.model.package import ModelPackage, load_package, save_package
 from app.model.stem import ConvNorm, ConvStem
 from app.model.variants import ViTConfig
 from app.model.vit import VisionTransformer
@@ -57,3 +59,14 @@ def test_pixels_give_the_logits_of_normalised_input(mean: tuple[float, float, fl
     with torch.inference_mode():
         expected = network((pixels / 255 - means) / stds)
         torch.testing.assert_close(folded(pixels - PIXEL_OFFSET), expected, atol=1e-6, rtol=0)
+
+
+def test_a_package_keeps_the_stem(tmp_path: Path):
+    network = drawn().float()
+    spec = PreprocessSpec(16, 16)
+    saved = ModelPackage("vit_nano_conv8_32.test", "vit_nano_conv8_32", network, ("a", "b", "c"), spec, sha256=None)
+    save_package(tmp_path, saved)
+    loaded = load_package(tmp_path)
+    assert loaded.network.config == CONFIG
+    pixels = torch.randn(2, 3, 16, 16)
+    torch.testing.assert_close(loaded.network(pixels), network(pixels), atol=1e-6, rtol=0)
