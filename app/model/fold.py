@@ -1,11 +1,13 @@
-"""Owns what is folded into other weights before serving: normalisations; does not normalise by itself."""
+"""Owns the folding of what costs time into weights, once, before serving; does not normalise by itself."""
 
 from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from app.domain import PreprocessSpec
+from app.model.hybrid import standardise
+from app.model.position import AxisTables
 from app.model.stem import ConvNorm
 from app.model.vit import VisionTransformer
 
@@ -19,24 +21,26 @@ def fold_normalisation(network: VisionTransformer, spec: PreprocessSpec) -> None
 
     W·(p / 255 - mean) / std + b = W'·(p - 128) + b' with W' = W / (255·std) and b' = b + Σ W'·(128 - 255·mean):
     exact, where there is no padding; and better rounded than normalised values in bfloat16, because
-    the input is not rounded at all. It saves most of what preparing a batch costs. Before a padded stem the
-    remainder 128 - 255·mean is added to the input instead; packages trained here have none.
+    the input is not rounded at all. It saves most of what preparing a batch costs. A hybrid and a convolutional stem
+    are padded with zeros, which stand for the mean colour: to their input the remainder 128 - 255·mean is added
+    instead; packages trained here have none. Batch normalisations, standardised weights and 2-D position tables, too,
+    are computed once and for all.
     """
-    patch_embed = network.patch_embed
-    for layer in patch_embed.stem.modules():
+    standardise(network)
+    for layer in network.modules():
         if isinstance(layer, ConvNorm):
             layer.fuse()
-    first = next(module for module in patch_embed.modules() if isinstance(module, nn.Conv2d))
+    first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
+    if first is None:  # a network without a forward pass
+        return
+    if isinstance(network.pos_embed, AxisTables):
+        network.pos_embed = nn.Parameter(network.pos_embed(), requires_grad=False)
     mean, std = (torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
     weight = first.weight.double() / (255 * std)
     remainder = PIXEL_OFFSET - 255 * mean
     if first.padding != (0, 0):
-        patch_embed.input_shift = _shift(remainder)
+        network.patch_embed.input_shift = remainder.to(first.weight.dtype) if remainder.abs().max() > 1e-3 else None
     else:
         assert first.bias is not None
         first.bias.copy_(first.bias.double() + (weight * remainder).sum(dim=(1, 2, 3)))
     first.weight.copy_(weight)
-
-
-def _shift(remainder: Tensor) -> Tensor | None:
-    return remainder.float() if remainder.abs().max() > 1e-3 else None

@@ -17,12 +17,21 @@ from torch import Tensor
 
 from app.domain import CropMode, Interpolation, PreprocessSpec
 from app.errors import PackageError, UnknownVariant
-from app.model.variants import ViTConfig, variant
+from app.model.variants import Gelu, Position, Standardization, ViTConfig, variant
 from app.model.vit import VisionTransformer
 
 CONFIG_NAME: Final = "config.json"
 WEIGHTS_NAME: Final = "model.safetensors"
+# Written for every package, as timm does; the other fields where they are not the variant's own.
+_ALWAYS: Final = ("img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "qkv_bias")
+_ELSEWHERE: Final = ("num_classes", "in_chans")
+_CHOICES: Final = {"position": get_args(Position), "gelu": get_args(Gelu), "standardization": get_args(Standardization)}
 _DTYPES: Final = ("F64", "F32", "F16", "BF16")
+DEAD_HEAD: Final = (
+    "the head is all zeros, so every class would score the same for every image. The original paper's files for "
+    "21,843 classes (`…_in21k`) are like that on purpose: they are meant to be fine-tuned. "
+    "Use it as a start, `vit-serve train --from`, or serve weights whose head was trained"
+)
 _MAX_CONFIG_BYTES: Final = 32 * 2**20  # labels of 21,843 classes take 2
 
 
@@ -40,8 +49,8 @@ class ModelPackage:
     notice: str | None = None  # said with every answer where the weights are not trained ones
 
 
-def load_package(directory: Path) -> ModelPackage:
-    """Reads and checks a package.
+def load_package(directory: Path, *, for_training: bool = False) -> ModelPackage:
+    """Reads and checks a package. One with a dead head is a start `for_training`, and cannot classify.
 
     Raises PackageError that names the file and, where it applies, the key and both shapes.
     """
@@ -68,6 +77,8 @@ def load_package(directory: Path) -> ModelPackage:
         network.load_state_dict(_read_weights(weights_path, network), assign=True)
     except OSError as error:
         raise PackageError(f"{weights_path}: cannot be read: {error}") from error
+    if network.has_dead_head and not for_training:
+        raise PackageError(f"{weights_path}: {DEAD_HEAD}")
     tag = _pretrained_cfg(config).get("tag")
     return ModelPackage(
         name=f"{architecture}.{tag}" if tag else architecture,
@@ -99,7 +110,7 @@ def save_package(
         "num_classes": config.num_classes,
         "num_features": config.embed_dim,
         "global_pool": "token",
-        "model_args": _model_args(config),
+        "model_args": _model_args(config, variant(package.architecture)),
         "label_names": list(package.labels),
         "pretrained_cfg": {
             "tag": tag or base,
@@ -111,8 +122,8 @@ def save_package(
             "mean": list(spec.mean),
             "std": list(spec.std),
             "num_classes": config.num_classes,
-            "first_conv": "patch_embed.proj",
-            "classifier": "head",
+            "first_conv": _first_conv(config),
+            "classifier": ["head", "head_dist"] if config.distilled else "head",
         },
         "vit_serve": {"sha256": sha256, "calibration": {"temperature": package.temperature}, **(notes or {})},
     }
@@ -206,20 +217,20 @@ def _read_weights(path: Path, network: VisionTransformer) -> dict[str, Tensor]:
     return state
 
 
-def _model_args(config: ViTConfig) -> dict[str, object]:
-    """The arguments that timm's `VisionTransformer` takes too; its `representation_size` is gone, ours stays ours."""
-    args = asdict(config)
-    for name in (
-        "num_classes",
-        "in_chans",
-        "norm_eps",
-        "drop_rate",
-        "attn_drop_rate",
-        "drop_path_rate",
-        "patch_drop_rate",
-    ):
-        del args[name]
-    return {name: value for name, value in args.items() if value not in (None, ())}
+def _model_args(config: ViTConfig, base: ViTConfig) -> dict[str, object]:
+    """The arguments that timm's constructors take, and of ours those that differ from the variant's."""
+    usual = asdict(base)
+    return {
+        name: value
+        for name, value in asdict(config).items()
+        if name in _ALWAYS or (value != usual[name] and name not in _ELSEWHERE and not name.endswith("_rate"))
+    }
+
+
+def _first_conv(config: ViTConfig) -> str:
+    if config.backbone_layers is None:
+        return "patch_embed.proj"
+    return "patch_embed.backbone.stem.conv" if config.backbone_layers else "patch_embed.backbone.conv"
 
 
 def _pretrained_cfg(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -258,11 +269,13 @@ def _argument(name: str, value: Any) -> Any:
     if name == "img_size":
         pair = _items(value, name, 2) if isinstance(value, list) else [value, value]
         return tuple(_whole(size, name) for size in pair)
-    if name == "qkv_bias":
+    if name in ("backbone_layers", "stem_widths"):
+        return tuple(_whole(number, name) for number in _items(value, name))
+    if name in ("qkv_bias", "distilled", "no_embed_class"):
         return bool(value)
-    if name == "stem_widths":
-        return tuple(_whole(width, name) for width in _items(value, name))
-    if name in ("mlp_ratio", "norm_eps") or name.endswith("_rate"):
+    if name in _CHOICES:
+        return _one_of(value, _CHOICES[name], name)
+    if name == "mlp_ratio" or name.endswith(("_eps", "_rate")):
         return _number(value, name)
     return _whole(value, name)
 

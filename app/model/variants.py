@@ -1,22 +1,26 @@
 """Owns the table of architectures under timm's names; does not build networks."""
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from app.errors import UnknownVariant
+
+Position = Literal["none", "1d", "2d", "relative", "1d_every_layer", "1d_shared", "2d_every_layer", "2d_shared"]
+Gelu = Literal["erf", "tanh"]
+Standardization = Literal["variance", "deviation"]
 
 _MAX_DEPTH: Final = 1000  # each block is a dozen objects before its first number
 
 
 @dataclass(frozen=True, slots=True)
 class ViTConfig:
-    """The shape of one Vision Transformer; field names are timm's constructor arguments.
+    """The shape of one Vision Transformer; field names are timm's constructor arguments, where timm has them.
 
     Sizes in pixels as (height, width); rates are probabilities in [0, 1).
     """
 
     img_size: tuple[int, int] = (224, 224)
-    patch_size: int = 16
+    patch_size: int = 16  # of the image, or of a hybrid's feature map
     embed_dim: int = 768
     depth: int = 12
     num_heads: int = 12
@@ -30,55 +34,123 @@ class ViTConfig:
     attn_drop_rate: float = 0.0
     drop_path_rate: float = 0.0
     patch_drop_rate: float = 0.0
-    stem_widths: tuple[
-        int, ...
-    ] = ()  # channels of each halving stage of a convolutional stem; (): patches are projected
+    stem_widths: tuple[int, ...] = ()  # channels of a convolutional stem's halving stages; (): patches are projected
+    backbone_layers: tuple[int, ...] | None = None  # units of a hybrid's stages, (): its root alone; None: no hybrid
+    distilled: bool = False  # a second prefix token and head (DeiT, arXiv 2012.12877)
+    position: Position = "1d"  # explained in position.py
+    no_embed_class: bool = False  # the position table has no rows for prefix tokens (big_vision's layout)
+    gelu: Gelu = "erf"  # tanh: the approximation that JAX takes unless told otherwise
+    group_norm_eps: float = 1e-5
+    standardization: Standardization = "variance"  # filters over √(variance + eps), or over deviation + eps (JAX)
+    standardization_eps: float = 1e-8
 
     def __post_init__(self) -> None:
         if min(self.patch_size, self.embed_dim, self.depth, self.num_heads, self.num_classes, self.in_chans) < 1:
             raise ValueError("patch_size, embed_dim, depth, num_heads, num_classes and in_chans must be positive")
-        if min(self.img_size) < self.patch_size:
-            raise ValueError(f"an image of {self.img_size} px holds no patch of {self.patch_size} px")
-        if self.embed_dim % self.num_heads:
-            raise ValueError(f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}")
-        if self.stem_widths and self.patch_size != (made := 2 ** len(self.stem_widths)):
+        layers, widths = self.backbone_layers or (), self.stem_widths
+        if len(layers) > 4 or any(not 0 < units <= _MAX_DEPTH for units in layers):
+            raise ValueError(f"backbone_layers {layers} are not at most 4 numbers from 1 to {_MAX_DEPTH}")
+        if widths and (self.patch_size != 2 ** len(widths) or self.backbone_layers is not None):
             raise ValueError(
-                f"stem_widths {self.stem_widths} make patches of {made} px, patch_size is {self.patch_size}"
+                f"stem_widths {widths} make patches of {2 ** len(widths)} px, patch_size is {self.patch_size}, "
+                f"backbone_layers {self.backbone_layers}"
             )
+        if min(self.img_size) < 1 or min(self.grid_size) < 1:
+            raise ValueError(f"an image of {self.img_size} px holds no patch of {self.patch_size * self.reduction} px")
+        if self.embed_dim % self.num_heads or (self.position.startswith("2d") and self.embed_dim % 2):
+            raise ValueError(f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}, or is odd")
         if self.depth > _MAX_DEPTH:
             raise ValueError(f"depth {self.depth} is over {_MAX_DEPTH}")
         if self.embed_dim * self.mlp_ratio < 1 or self.norm_eps < 0:
             raise ValueError(f"mlp_ratio {self.mlp_ratio} or norm_eps {self.norm_eps} is too small")
+        if min(self.group_norm_eps, self.standardization_eps) < 0:
+            raise ValueError("group_norm_eps and standardization_eps must not be negative")
         rates = self.drop_rate, self.attn_drop_rate, self.drop_path_rate, self.patch_drop_rate
         if not all(0 <= rate < 1 for rate in rates):
             raise ValueError(f"the drop rates {rates} are not all in [0, 1)")
+        if self.distilled and self.representation_size:
+            raise ValueError("a distilled network has no layer before its heads: representation_size must be left out")
+        if self.patch_drop_rate and self.position not in ("none", "1d", "2d"):
+            raise ValueError(f"position {self.position!r} counts all patches; patch_drop_rate must be 0")
+
+    @property
+    def reduction(self) -> int:
+        """Pixels of the image for one of the map that is cut into patches: 1, or a hybrid's 4 to 32."""
+        if self.backbone_layers is None:
+            return 1
+        return int(4 * 2 ** max(len(self.backbone_layers) - 1, 0))
 
     @property
     def grid_size(self) -> tuple[int, int]:
         """Patches down and across; what is left over at the right and bottom edge is not seen."""
-        return self.img_size[0] // self.patch_size, self.img_size[1] // self.patch_size
+        height, width = (-(-size // self.reduction) // self.patch_size for size in self.img_size)
+        return height, width
+
+    @property
+    def num_prefix_tokens(self) -> int:
+        """The class token, and the distillation token."""
+        return 2 if self.distilled else 1
+
+    @property
+    def num_prefix_rows(self) -> int:
+        """Rows of a position table that belong to no patch."""
+        return 0 if self.no_embed_class else self.num_prefix_tokens
+
+    @property
+    def num_tables(self) -> int:
+        """Position tables, where there are any."""
+        return self.depth if self.position.endswith("every_layer") else 1
 
     @property
     def num_tokens(self) -> int:
-        """Patches plus the class token."""
-        return self.grid_size[0] * self.grid_size[1] + 1
+        """Patches plus the prefix tokens."""
+        return self.grid_size[0] * self.grid_size[1] + self.num_prefix_tokens
 
 
 def _vit(patch: int, width: int, depth: int, heads: int, size: int = 224) -> ViTConfig:
     return ViTConfig((size, size), patch, width, depth, heads)
 
 
-# Paper table 1; Ti and S from Touvron et al., arXiv 2012.12877. The last rows are ours, for 32x32 images.
+_TINY, _SMALL, _BASE, _LARGE = _vit(16, 192, 12, 3), _vit(16, 384, 12, 6), _vit(16, 768, 12, 12), _vit(16, 1024, 24, 16)
+
+
+def _hybrid(base: ViTConfig, layers: tuple[int, ...], patch: int = 1) -> ViTConfig:
+    return replace(base, patch_size=patch, backbone_layers=layers)
+
+
+# Paper table 1; Ti and S from Touvron et al., arXiv 2012.12877; hybrids from Steiner et al., arXiv 2106.10270.
+_AT_224: Final[dict[str, ViTConfig]] = {
+    "vit_tiny_patch16": _TINY,
+    "vit_small_patch16": _SMALL,
+    "vit_small_patch32": replace(_SMALL, patch_size=32),
+    "vit_base_patch8": replace(_BASE, patch_size=8),
+    "vit_base_patch16": _BASE,
+    "vit_base_patch32": replace(_BASE, patch_size=32),
+    "vit_large_patch16": _LARGE,
+    "vit_large_patch32": replace(_LARGE, patch_size=32),
+    "vit_huge_patch14": _vit(14, 1280, 32, 16),
+    "vit_tiny_r_s16_p8": _hybrid(_TINY, (), 8),  # in truth one token for 32 px
+    "vit_small_r26_s32": _hybrid(_SMALL, (2, 2, 2, 2)),
+    "vit_base_r26_s32": _hybrid(_BASE, (2, 2, 2, 2)),
+    "vit_base_r50_s16": _hybrid(_BASE, (3, 4, 9)),
+    "vit_large_r50_s32": _hybrid(_LARGE, (3, 4, 6, 3)),
+    "deit_tiny_patch16": _TINY,
+    "deit_small_patch16": _SMALL,
+    "deit_base_patch16": _BASE,
+    "deit_tiny_distilled_patch16": replace(_TINY, distilled=True),
+    "deit_small_distilled_patch16": replace(_SMALL, distilled=True),
+    "deit_base_distilled_patch16": replace(_BASE, distilled=True),
+}
+# What timm has at 384 pixels too.
+_AT_384: Final = (
+    *("vit_tiny_patch16", "vit_small_patch16", "vit_small_patch32", "vit_base_patch16", "vit_base_patch32"),
+    *("vit_large_patch16", "vit_large_patch32", "vit_tiny_r_s16_p8", "vit_small_r26_s32", "vit_base_r50_s16"),
+    *("vit_large_r50_s32", "deit_base_patch16", "deit_base_distilled_patch16"),
+)
+# The last rows are ours, for 32x32 images.
 VARIANTS: Final[dict[str, ViTConfig]] = {
-    "vit_tiny_patch16_224": _vit(16, 192, 12, 3),
-    "vit_small_patch16_224": _vit(16, 384, 12, 6),
-    "vit_small_patch32_224": _vit(32, 384, 12, 6),
-    "vit_base_patch8_224": _vit(8, 768, 12, 12),
-    "vit_base_patch16_224": _vit(16, 768, 12, 12),
-    "vit_base_patch32_224": _vit(32, 768, 12, 12),
-    "vit_large_patch16_224": _vit(16, 1024, 24, 16),
-    "vit_large_patch32_224": _vit(32, 1024, 24, 16),
-    "vit_huge_patch14_224": _vit(14, 1280, 32, 16),
+    **{f"{name}_224": config for name, config in _AT_224.items()},
+    **{f"{name}_384": replace(_AT_224[name], img_size=(384, 384)) for name in _AT_384},
     "vit_pico_patch4_32": replace(_vit(4, 128, 4, 2, 32), num_classes=10),
     "vit_nano_patch4_32": replace(_vit(4, 192, 6, 3, 32), num_classes=10),
     "vit_nano_conv8_32": replace(_vit(8, 256, 4, 4, 32), num_classes=10, stem_widths=(64, 192, 320)),

@@ -1,13 +1,16 @@
 """Owns the Vision Transformer network; does not know files, labels, devices or requests.
 
 Dosovitskiy et al., "An Image is Worth 16x16 Words", arXiv 2010.11929. Parameter names are timm's.
-Shapes in comments: B batch, N tokens (patches + class token), D width, H heads, d = D / H.
+Shapes in comments: B batch, N tokens (P prefix tokens, then patches), D width, H heads, d = D / H.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from app.model.drop import DropPath, PatchDropout
+from app.model.hybrid import Bottleneck, new_backbone
+from app.model.position import RelativePosition, new_tables
 from app.model.stem import ConvStem
 from app.model.variants import ViTConfig
 
@@ -35,12 +38,16 @@ class PatchEmbed(nn.Module):
         self.in_chans = config.in_chans
         self.stem = ConvStem(config.in_chans, config.stem_widths) if config.stem_widths else nn.Identity()
         channels, size = (config.stem_widths[-1], 1) if config.stem_widths else (config.in_chans, config.patch_size)
+        self.backbone: nn.Module = nn.Identity()
+        if config.backbone_layers is not None:
+            self.backbone = backbone = new_backbone(config)
+            channels = backbone.out_chans
         self.proj = Conv2d(channels, config.embed_dim, kernel_size=size, stride=size)
         self.input_shift: Tensor | None
         self.register_buffer("input_shift", None, persistent=False)  # (1, C, 1, 1), set by `fold_normalisation`
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, height, width) → (B, N-1, D), patches in row-major order.
+        """(B, C, height, width) → (B, N-P, D), patches in row-major order.
 
         Raises ValueError, naming both sizes, if the input is not what the network was built for.
         """
@@ -52,7 +59,7 @@ class PatchEmbed(nn.Module):
             )
         if self.input_shift is not None:
             x = x + self.input_shift
-        tokens: Tensor = self.proj(self.stem(x)).flatten(2).transpose(1, 2)
+        tokens: Tensor = self.proj(self.backbone(self.stem(x))).flatten(2).transpose(1, 2)
         return tokens
 
 
@@ -66,6 +73,8 @@ class Attention(nn.Module):
         self.qkv = Linear(config.embed_dim, 3 * config.embed_dim, bias=config.qkv_bias)
         self.proj = Linear(config.embed_dim, config.embed_dim)
         self.proj_drop = nn.Dropout(config.drop_rate)
+        width = config.embed_dim // config.num_heads
+        self.relative = RelativePosition(config.num_tokens, width) if config.position == "relative" else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, D) → (B, N, D)."""
@@ -73,19 +82,20 @@ class Attention(nn.Module):
         qkv = self.qkv(x).reshape(batch, tokens, 3, self.num_heads, width // self.num_heads)
         return self._attend(*qkv.permute(2, 0, 3, 1, 4).unbind(0))
 
-    def first_token(self, x: Tensor) -> Tensor:
-        """(B, N, D) → (B, 1, D): what `forward` gives for token 0, without computing the other rows."""
+    def first_tokens(self, x: Tensor, count: int) -> Tensor:
+        """(B, N, D) → (B, count, D): what `forward` gives for the first tokens, without computing the other rows."""
         batch, tokens, width = x.shape
         weights = self.qkv.weight.split([width, 2 * width])
         biases = (None, None) if self.qkv.bias is None else self.qkv.bias.split([width, 2 * width])
-        q = F.linear(x[:, :1], weights[0], biases[0]).reshape(batch, 1, self.num_heads, -1).transpose(1, 2)
+        q = F.linear(x[:, :count], weights[0], biases[0]).reshape(batch, count, self.num_heads, -1).transpose(1, 2)
         kv = F.linear(x, weights[1], biases[1]).reshape(batch, tokens, 2, self.num_heads, -1)
         return self._attend(q, *kv.permute(2, 0, 3, 1, 4).unbind(0))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """(B, H, M, d), (B, H, N, d), (B, H, N, d) → (B, M, D)."""
         dropout_p = self.attn_drop_rate if self.training else 0.0
-        x = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout_p)  # scale d ** -0.5
+        bias = None if self.relative is None else self.relative(q)
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout_p)  # scale d ** -0.5
         out: Tensor = self.proj_drop(self.proj(x.transpose(1, 2).flatten(2)))
         return out
 
@@ -97,7 +107,7 @@ class Mlp(nn.Module):
         super().__init__()
         hidden = int(config.embed_dim * config.mlp_ratio)
         self.fc1 = Linear(config.embed_dim, hidden)
-        self.act = nn.GELU()
+        self.act = nn.GELU(approximate="tanh" if config.gelu == "tanh" else "none")
         self.fc2 = Linear(hidden, config.embed_dim)
         self.drop = nn.Dropout(config.drop_rate)
 
@@ -105,24 +115,6 @@ class Mlp(nn.Module):
         """(B, N, D) → (B, N, D)."""
         out: Tensor = self.drop(self.fc2(self.drop(self.act(self.fc1(x)))))
         return out
-
-
-class DropPath(nn.Module):
-    """Stochastic depth per sample (Huang et al., arXiv 1603.09382): drops a whole residual branch.
-
-    What is kept is divided by the probability of keeping, so the expectation is unchanged.
-    """
-
-    def __init__(self, rate: float = 0.0) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any (B, …) → the same shape; the identity in evaluation or at rate 0."""
-        if self.rate == 0.0 or not self.training:
-            return x
-        keep = 1.0 - self.rate
-        return x * x.new_empty(x.shape[0], *[1] * (x.ndim - 1)).bernoulli_(keep).div_(keep)
 
 
 class Block(nn.Module):
@@ -142,29 +134,11 @@ class Block(nn.Module):
         out: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
         return out
 
-    def first_token(self, x: Tensor) -> Tensor:
-        """(B, N, D) → (B, 1, D): what `forward` gives for token 0, for a fraction of the work."""
-        x = x[:, :1] + self.drop_path(self.attn.first_token(self.norm1(x)))
+    def first_tokens(self, x: Tensor, count: int) -> Tensor:
+        """(B, N, D) → (B, count, D): what `forward` gives for the first tokens, for a fraction of the work."""
+        x = x[:, :count] + self.drop_path(self.attn.first_tokens(self.norm1(x), count))
         out: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
         return out
-
-
-class PatchDropout(nn.Module):
-    """Training on a random subset of the patches (Liu et al., arXiv 2208.07220): cheaper steps, and a regulariser."""
-
-    def __init__(self, rate: float = 0.0) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, D) → (B, 1 + kept, D), the class token always kept; the identity in evaluation or at rate 0."""
-        if self.rate == 0.0 or not self.training:
-            return x
-        patches = x.shape[1] - 1
-        kept = max(1, round(patches * (1 - self.rate)))
-        order = torch.rand(x.shape[0], patches, device=x.device).argsort(dim=1)[:, :kept] + 1
-        chosen = x.gather(1, order.unsqueeze(-1).expand(-1, -1, x.shape[2]))
-        return torch.cat([x[:, :1], chosen], dim=1)
 
 
 class PreLogits(nn.Module):
@@ -182,7 +156,7 @@ class PreLogits(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """Patches, class token and position embedding, encoder, head on the class token."""
+    """Patches, prefix tokens and position embedding, encoder, a head on each prefix token."""
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
@@ -190,9 +164,10 @@ class VisionTransformer(nn.Module):
         width = config.embed_dim
         self.patch_embed = PatchEmbed(config)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.pos_embed = nn.Parameter(torch.zeros(1, config.num_tokens, width))
+        self.dist_token = nn.Parameter(torch.zeros(1, 1, width)) if config.distilled else None
+        self.pos_embed = new_tables(config)
         self.pos_drop = nn.Dropout(config.drop_rate)
-        self.patch_drop = PatchDropout(config.patch_drop_rate)
+        self.patch_drop = PatchDropout(config.patch_drop_rate, config.num_prefix_tokens)
         # Linear decay rule: block i of L drops its branches with rate · i / (L - 1).
         last = max(config.depth - 1, 1)
         self.blocks = nn.Sequential(*[Block(config, config.drop_path_rate * i / last) for i in range(config.depth)])
@@ -200,49 +175,89 @@ class VisionTransformer(nn.Module):
         size = config.representation_size
         self.pre_logits = PreLogits(width, size) if size else nn.Identity()
         self.head = Linear(size or width, config.num_classes)
+        self.head_dist = Linear(width, config.num_classes) if config.distilled else None
 
     def init_weights(self) -> None:
-        """Draws the tutorial's initial weights: truncated normals, Kaiming for the patch projection."""
-        nn.init.trunc_normal_(self.pos_embed, std=0.02)
-        nn.init.trunc_normal_(self.cls_token, std=0.02)
+        """Draws the tutorial's initial weights: truncated normals, Kaiming for convolutions.
+
+        As in the original hybrids, a residual unit begins as its shortcut alone.
+        """
+        for name, parameter in self.named_parameters():
+            if name.startswith(("pos_embed", "cls_token", "dist_token")) or ".relative." in name:
+                nn.init.trunc_normal_(parameter, std=0.02)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.01)
             elif isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
-            elif isinstance(module, nn.LayerNorm | nn.BatchNorm2d):
+            elif isinstance(module, nn.LayerNorm | nn.GroupNorm | nn.BatchNorm2d):
                 nn.init.ones_(module.weight)
             else:
                 continue
             if module.bias is not None:  # qkv_bias may be False
                 nn.init.zeros_(module.bias)
+        for module in self.modules():
+            if isinstance(module, Bottleneck):
+                nn.init.zeros_(module.norm3.weight)
+
+    @property
+    def has_dead_head(self) -> bool:
+        """Whether every head is all zeros, so that all classes score the same for any image."""
+        heads = [self.head] if self.head_dist is None else [self.head, self.head_dist]
+        return not any(bool(head.weight.any()) for head in heads)
+
+    def position_tables(self) -> Tensor | None:
+        """(T, N, D), with zero rows for tokens that have no position; None if there is nothing to add."""
+        if self.pos_embed is None:
+            return None
+        tables = self.pos_embed if isinstance(self.pos_embed, nn.Parameter) else self.pos_embed()
+        missing = self.config.num_prefix_tokens - self.config.num_prefix_rows
+        return F.pad(tables, (0, 0, missing, 0)) if missing else tables
+
+    def add_position(self, x: Tensor, layer: int) -> Tensor:
+        """(B, N, D) → the same, plus what this network adds to the input of `layer`."""
+        if layer and not self.config.position.endswith(("every_layer", "shared")):
+            return x
+        tables = self.position_tables()
+        return x if tables is None else x + tables[layer % len(tables)]
 
     def embed(self, x: Tensor) -> Tensor:
         """(B, C, height, width) → (B, N, D): tokens as they enter the encoder."""
+        prefix = [self.cls_token] if self.dist_token is None else [self.cls_token, self.dist_token]
         patches = self.patch_embed(x)
-        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), patches], dim=1) + self.pos_embed
-        out: Tensor = self.patch_drop(self.pos_drop(x))
+        x = torch.cat([*(token.expand(x.shape[0], -1, -1) for token in prefix), patches], dim=1)
+        out: Tensor = self.patch_drop(self.pos_drop(self.add_position(x, 0)))
         return out
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(B, C, height, width) → (B, N, D): all tokens after the final LayerNorm."""
-        out: Tensor = self.norm(self.blocks(self.embed(x)))
+        x = self.embed(x)
+        for layer, block in enumerate(self.blocks):
+            x = block(self.add_position(x, layer) if layer else x)
+        out: Tensor = self.norm(x)
         return out
 
-    def forward_head(self, x: Tensor) -> Tensor:
-        """(B, N, D) → (B, classes): logits read off the class token."""
-        out: Tensor = self.head(self.pre_logits(x[:, 0]))
-        return out
+    def forward_head(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """(B, N, D) → (B, classes): logits read off the class token.
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, height, width), normalised → (B, classes), logits.
+        A distilled network gives the mean of its two heads' logits, in training the pair (class, distillation).
+        """
+        logits: Tensor = self.head(self.pre_logits(x[:, 0]))
+        if self.head_dist is None:
+            return logits
+        distilled: Tensor = self.head_dist(x[:, 1])
+        return (logits, distilled) if self.training else (logits + distilled) / 2
 
-        The same as `forward_head(forward_features(x))`; but the head reads one token, so the last block
-        computes only that one, which saves 7 % of ViT-B/16 and 14 % of a 6-layer network.
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """(B, C, height, width), normalised → (B, classes), logits, or in training of a distilled network the pair.
+
+        The same as `forward_head(forward_features(x))`; but the heads read the prefix, so the last block
+        computes only that, which saves 7 % of ViT-B/16 and 14 % of a 6-layer network.
         """
         x = self.embed(x)
         *blocks, last = self.blocks
         assert isinstance(last, Block)
-        for block in blocks:
-            x = block(x)
-        return self.forward_head(self.norm(last.first_token(x)))
+        for layer, block in enumerate(blocks):
+            x = block(self.add_position(x, layer) if layer else x)
+        x = self.add_position(x, len(blocks)) if blocks else x
+        return self.forward_head(self.norm(last.first_tokens(x, self.config.num_prefix_tokens)))

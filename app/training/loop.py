@@ -132,8 +132,8 @@ class Trainer:
                 ours.copy_(theirs)
         self.worker.train()
         with sdpa_kernel(self.attention):
-            logits = self.worker(self._normalise(x).to(self.precision)).float()
-            loss = F.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+            outputs = self.worker(self._normalise(x).to(self.precision))
+            loss = _loss(outputs, targets, recipe.label_smoothing)
             loss.backward()
         for ours, theirs in zip(self.worker.parameters(), self.master.parameters(), strict=True):
             assert ours.grad is not None
@@ -203,6 +203,13 @@ class Trainer:
             self.epoch, self.step = state["epoch"], state["step"]
         except _LOAD_ERRORS as error:
             raise SetupError(f"{path}: not a checkpoint of this run: {error}") from error
+
+
+def _loss(outputs: Tensor | tuple[Tensor, Tensor], targets: Tensor, smoothing: float) -> Tensor:
+    """Cross-entropy, for a distilled network the mean over its two heads."""
+    heads = outputs if isinstance(outputs, tuple) else (outputs,)
+    losses = [F.cross_entropy(logits.float(), targets, label_smoothing=smoothing) for logits in heads]
+    return torch.stack(losses).mean()
 
 
 def _in_precision(network: VisionTransformer, precision: torch.dtype) -> VisionTransformer:

@@ -3,13 +3,15 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
+import torch
 
 from app.cli.main import main
 from app.cli.models import count_parameters, list_models
 from app.errors import PackageError
-from app.model.variants import VARIANTS, ViTConfig, variant
+from app.model.variants import VARIANTS, Position, ViTConfig, variant
 from app.model.vit import VisionTransformer
 from tests.training.pictures import write_files
 
@@ -27,10 +29,18 @@ SMALL = ViTConfig(img_size=(40, 24), patch_size=8, embed_dim=24, depth=3, num_he
         replace(SMALL, representation_size=10),
         replace(SMALL, mlp_ratio=2.5),
         replace(SMALL, in_chans=1),
+        replace(SMALL, distilled=True, no_embed_class=True),
+        *[replace(SMALL, position=position) for position in get_args(Position)],
+        replace(SMALL, position="2d", no_embed_class=True),
+        *[variant(name) for name in ("vit_tiny_r_s16_p8_224", "vit_small_r26_s32_384", "vit_base_r50_s16_224")],
+        variant("deit_base_distilled_patch16_384"),
+        variant("vit_nano_conv8_32"),
     ],
 )
 def test_the_count_is_that_of_the_network_built(shape: ViTConfig):
-    assert count_parameters(shape) == sum(p.numel() for p in VisionTransformer(shape).parameters())
+    with torch.device("meta"):
+        network = VisionTransformer(shape)
+    assert count_parameters(shape) == sum(p.numel() for p in network.parameters())
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_each_stage_halves_both_sides():
 
 def test_the_grid_is_that_of_the_stem():
     network = drawn()
-    assert network.pos_embed.shape == (1, 4 * 4 + 1, 24)
+    assert network.state_dict()["pos_embed"].shape == (1, 4 * 4 + 1, 24)
     assert network(torch.zeros(2, 3, 16, 16).double()).shape == (2, 3)
 
 

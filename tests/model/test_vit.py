@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from app.errors import UnknownVariant
+from app.model.drop import DropPath, PatchDropout
 from app.model.variants import VARIANTS, ViTConfig, variant
-from app.model.vit import DropPath, PatchDropout, VisionTransformer
+from app.model.vit import VisionTransformer
 
 # Parameters: without head, 1000 classes, 1000 + pre-logits, 21843, 21843 + pre-logits. The 1000-class column is
 # Google's own `models_test.py`; the rest follows from it by arithmetic.
