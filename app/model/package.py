@@ -102,10 +102,18 @@ def save_package(
     state = {name: tensor.detach().to(dtype).contiguous() for name, tensor in package.network.state_dict().items()}
     save_file(state, directory / WEIGHTS_NAME, metadata={"format": "pt"})
     (directory / WEIGHTS_NAME).chmod(0o644)  # safetensors makes it its owner's alone, and a container is somebody else
-    config, spec = package.network.config, package.preprocess
     sha256 = file_sha256(directory / WEIGHTS_NAME)
+    own = {"sha256": sha256, "calibration": {"temperature": package.temperature}, **(notes or {})}
+    text = json.dumps({**document(package), "vit_serve": own}, indent=1, ensure_ascii=False) + "\n"
+    (directory / CONFIG_NAME).write_text(text, encoding="utf-8")
+    return sha256
+
+
+def document(package: ModelPackage) -> dict[str, Any]:
+    """timm's `config.json`, to which a package adds `vit_serve`."""
+    config, spec = package.network.config, package.preprocess
     base, _, tag = package.name.partition(".")
-    document = {
+    return {
         "architecture": package.architecture,
         "num_classes": config.num_classes,
         "num_features": config.embed_dim,
@@ -125,10 +133,7 @@ def save_package(
             "first_conv": _first_conv(config),
             "classifier": ["head", "head_dist"] if config.distilled else "head",
         },
-        "vit_serve": {"sha256": sha256, "calibration": {"temperature": package.temperature}, **(notes or {})},
     }
-    (directory / CONFIG_NAME).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return sha256
 
 
 def parse_config(config: Mapping[str, Any]) -> tuple[str, ViTConfig, tuple[str, ...], PreprocessSpec]:

@@ -122,7 +122,9 @@ def _processor(document: Mapping[str, Any], kind: str, size: tuple[int, int]) ->
         return PreprocessSpec(**spec, crop_mode="squash", crop_pct=1.0)
     if "shortest_edge" in resize:
         return PreprocessSpec(**spec, crop_mode="center", crop_pct=min(height, width) / resize["shortest_edge"])
-    raise ValueError(f"the image is squashed to {_pair(resize)} and then cropped to {(height, width)}, as no spec here says")
+    raise ValueError(
+        f"the image is squashed to {_pair(resize)} and then cropped to {(height, width)}, as no spec here says"
+    )
 
 
 def _pair(size: Any) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from app.model.checkpoints import hf, npz, timm, torchvision
 from app.model.checkpoints.infer import CONSTANTS
 from app.model.checkpoints.rules import Dims, Layout, write
 from app.model.checkpoints.transformers_config import hf_config, hf_preprocessor
-from app.model.package import CONFIG_NAME, WEIGHTS_NAME, ModelPackage, load_package, save_package
+from app.model.package import CONFIG_NAME, WEIGHTS_NAME, ModelPackage, document, load_package
 from app.model.variants import ViTConfig
 
 FORMATS: Final[dict[str, tuple[Layout, ...]]] = {
@@ -68,8 +68,12 @@ def _check_destination(kind: str, destination: Path) -> None:
     if destination.exists():
         raise PackageError(f"{destination}: is there already; nothing was written")
     suffix = destination.suffix
-    if (suffix == ".npz") != (kind == "npz") or (suffix not in (".npz", ".safetensors", *_TORCH) and kind not in _FOLDERS):
-        wanted = ".npz" if kind == "npz" else "one of .safetensors, .pth" + (", or a folder" if kind in _FOLDERS else "")
+    if (suffix == ".npz") != (kind == "npz") or (
+        suffix not in (".npz", ".safetensors", *_TORCH) and kind not in _FOLDERS
+    ):
+        wanted = (
+            ".npz" if kind == "npz" else "one of .safetensors, .pth" + (", or a folder" if kind in _FOLDERS else "")
+        )
         raise PackageError(f"{destination}: for {kind} it must be {wanted}")
 
 
@@ -79,14 +83,60 @@ def _layout(kind: str, state: Mapping[str, Tensor], config: ViTConfig) -> tuple[
         raise PackageError(f"no other library has positions of the kind {config.position!r}")
     homeless: tuple[str, ...] = ()
     for layout in FORMATS[kind]:
-        mine = {name: tensor for name, tensor in state.items() if not _implied(layout, name, tensor, config)}
-        if config.no_embed_class and layout.name not in _GRID_ONLY:
-            if kind == "npz":
-                continue
-            # A row of zeros for each prefix token says the same.
+        if config.no_embed_class and kind == "npz" and layout.name not in _GRID_ONLY:
+            continue
+        mine = dict(state)
+        if (
+            config.no_embed_class and layout.name not in _GRID_ONLY
+        ):  # a row of zeros for each prefix token says the same
             mine["pos_embed"] = F.pad(mine["pos_embed"], (0, 0, config.num_prefix_tokens, 0))
         written, left = write(layout, mine, Dims(config.num_heads))
-        if not left and all(name in mine or name in layout.zeros for name in _heads(layout, config)):
+        if not any(not name.startswith("head") or state[name].any() for name in left):  # a head of zeros says nothing
             return layout, written
-        homeless = homeless if homeless and len(homeless) <= len(left) else left
+        homeless = homeless or left
     raise PackageError(f"{kind} has no place for {', '.join(homeless[:6])}{' …' if len(homeless) > 6 else ''}")
+
+
+def _constants(kind: str) -> dict[str, Any]:
+    usual = ViTConfig()
+    names = {name for each in CONSTANTS.values() for name in each}
+    return {name: getattr(usual, name) for name in sorted(names)} | CONSTANTS[kind]
+
+
+def _documents(kind: str, layout: Layout, package: ModelPackage) -> dict[str, dict[str, Any]]:
+    """The JSON files that belong beside the weights in a folder."""
+    if kind == "hf":
+        return {
+            CONFIG_NAME: hf_config(package, layout.name.rpartition(" ")[2]),
+            "preprocessor_config.json": hf_preprocessor(package.preprocess),
+        }
+    return {CONFIG_NAME: document(package)} if kind == "timm" else {}
+
+
+def _save(destination: Path, tensors: Mapping[str, Tensor], documents: Mapping[str, dict[str, Any]]) -> None:
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        if destination.suffix == ".npz":
+            np.savez(destination, **{name: _array(tensor) for name, tensor in tensors.items()})  # type: ignore[arg-type]
+        elif destination.suffix in _TORCH:
+            torch.save({name: tensor.clone() for name, tensor in tensors.items()}, destination)
+        else:
+            weights = destination
+            if destination.suffix != ".safetensors":
+                destination.mkdir()
+                weights = destination / WEIGHTS_NAME
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, weights, {"format": "pt"})
+            weights.chmod(0o644)
+            if destination.is_dir():
+                for name, content in documents.items():
+                    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+                    (destination / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise PackageError(f"{destination}: cannot be written: {error}") from error
+
+
+def _array(tensor: Tensor) -> np.ndarray[Any, Any]:
+    """In the order of JAX; bfloat16, which numpy does not know, as two bytes without meaning, as JAX does."""
+    if tensor.dtype == torch.bfloat16:
+        return tensor.contiguous().view(torch.int16).numpy().view("V2")
+    return np.ascontiguousarray(tensor.numpy())

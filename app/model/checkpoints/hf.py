@@ -78,9 +78,9 @@ def _layouts(generation: str) -> list[Layout]:
     rules = {
         "ViTForImageClassification": ([*vit, *_linear("head", "classifier")], unused),
         "ViTModel": ([*bare, *_linear("pre_logits.fc", "pooler.dense")], _IGNORED),
-        "DeiTModel": (bare_deit, unused),
-        "DeiTForImageClassificationWithTeacher": ([*deit, *_TEACHER], unused),
         "DeiTForImageClassification": ([*deit, *_ONE_HEAD_OF_TWO], unused),
+        "DeiTForImageClassificationWithTeacher": ([*deit, *_TEACHER], unused),
+        "DeiTModel": (bare_deit, unused),
     }
     zeros = {"DeiTForImageClassification": ("head_dist.weight", "head_dist.bias")}
     return [

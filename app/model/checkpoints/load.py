@@ -206,7 +206,9 @@ def _architecture(config: ViTConfig, facts: Stated, options: ConvertOptions) -> 
 
     if options.variant is not None:
         if not like(options.variant):
-            differing = [field for field in _SHAPE if getattr(variant(options.variant), field) != getattr(config, field)]
+            differing = [
+                field for field in _SHAPE if getattr(variant(options.variant), field) != getattr(config, field)
+            ]
             raise PackageError(f"its shape is not that of {options.variant}: {', '.join(differing)} differ")
         return options.variant
     if facts.architecture in VARIANTS and like(facts.architecture):

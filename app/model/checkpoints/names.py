@@ -13,7 +13,11 @@ HEADS: Final = tuple(
 )
 _UNIT: Final = "patch_embed.backbone.stages.{s}.blocks.{u}"
 BACKBONE: Final = (
-    *(f"patch_embed.backbone.{stem}{leaf}" for stem in ("stem.", "") for leaf in ("conv.weight", "norm.weight", "norm.bias")),
+    *(
+        f"patch_embed.backbone.{stem}{leaf}"
+        for stem in ("stem.", "")
+        for leaf in ("conv.weight", "norm.weight", "norm.bias")
+    ),
     *(f"{_UNIT}.{leaf}" for n in "123" for leaf in (f"conv{n}.weight", f"norm{n}.weight", f"norm{n}.bias")),
     *(f"{_UNIT}.downsample.{leaf}" for leaf in ("conv.weight", "norm.weight", "norm.bias")),
 )

@@ -118,7 +118,9 @@ def _npz(path: Path) -> dict[str, StoredTensor]:
         try:
             with archive.open(member) as file:
                 version = np.lib.format.read_magic(file)
-                read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                read_header = (
+                    np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                )
                 shape, _, dtype = read_header(file)
                 size = member.file_size - file.tell()
         except (ValueError, EOFError, zipfile.BadZipFile) as error:
