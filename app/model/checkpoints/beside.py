@@ -117,7 +117,7 @@ def _processor(document: Mapping[str, Any], kind: str, size: tuple[int, int]) ->
         resize = {"shortest_edge": resize} if "hybrid" in kind else {"height": resize, "width": resize}
     resample = _RESAMPLE[int(document.get("resample", 2 if kind == "vit" else 3))]
     height, width = _pair(crop) if centre else _pair(resize)
-    spec = {"height": height, "width": width, "interpolation": resample, "mean": mean, "std": std}
+    spec: dict[str, Any] = {"height": height, "width": width, "interpolation": resample, "mean": mean, "std": std}
     if not centre or "height" in resize and _pair(resize) == (height, width):
         return PreprocessSpec(**spec, crop_mode="squash", crop_pct=1.0)
     if "shortest_edge" in resize:

@@ -58,11 +58,15 @@ def _convolution(ours: str, theirs: str, norm: str) -> list[Rule]:
 
 
 def _backbone(root: str) -> list[Rule]:
+    return _convolution(f"patch_embed.backbone.{root}{{kind}}", "{p}conv_root", "{p}gn_root")
+
+
+def _units() -> list[Rule]:
     unit = "patch_embed.backbone.stages.{{s}}.blocks.{{u}}."
-    rules = _convolution(f"patch_embed.backbone.{root}{{kind}}", "{p}conv_root", "{p}gn_root")
+    rules = _convolution(f"{unit}downsample.{{kind}}", f"{_UNIT}conv_proj", f"{_UNIT}gn_proj")
     for n in "123":
         rules += _convolution(f"{unit}{{kind}}{n}", f"{_UNIT}conv{n}", f"{_UNIT}gn{n}")
-    return rules + _convolution(f"{unit}downsample.{{kind}}", f"{_UNIT}conv_proj", f"{_UNIT}gn_proj")
+    return rules
 
 
 def _layouts(name: str, position: str, block: list[Rule]) -> list[Layout]:
@@ -77,9 +81,12 @@ def _layouts(name: str, position: str, block: list[Rule]) -> list[Layout]:
         *_dense("head", "{p}head"),
     ]
     return [
-        Layout("npz", name, tuple(_prefixed(rule, prefix) for rule in [*plain, *_backbone(root)]))
+        Layout("npz", name, tuple(_prefixed(rule, prefix) for rule in [*plain, *backbone]))
         for prefix in PREFIXES
-        for root in ("stem.", "")
+        for backbone in (
+            _backbone(""),
+            [*_backbone("stem."), *_units()],
+        )  # a root without units has another name in timm
     ]
 
 

@@ -54,7 +54,7 @@ def open_tensors(path: Path) -> dict[str, StoredTensor]:
 
 
 def _safetensors(path: Path) -> dict[str, StoredTensor]:
-    file = safe_open(path, framework="pt").__enter__()  # stays open: the tensors are views of the mapped file
+    file = safe_open(path, framework="pt")  # stays open: the tensors are views of the mapped file
     stored = {}
     for name in file.keys():  # noqa: SIM118 - no iterator
         header = file.get_slice(name)

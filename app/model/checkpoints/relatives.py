@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-# What such a key is a sign of; the first that is found is named.
+# What such a key is a sign of.
 _SIGNS: Final = {
     r"(^|\.)reg(ister)?_tokens?$": "register tokens (DINOv2, `reg` variants)",
     r"(^|\.)norm_pre\.|(^|\.)pre_layrnorm\.": "a LayerNorm before the encoder (CLIP)",
@@ -23,10 +23,11 @@ _SIGNS: Final = {
 
 
 def relative(keys: Iterable[str]) -> str | None:
-    """What the keys have that a plain, hybrid or distilled ViT has not, with the key; None if nothing is known."""
+    """All that the keys have and a plain, hybrid or distilled ViT has not, each with a key; None: nothing known."""
     found = list(keys)
-    for pattern, name in _SIGNS.items():
-        sign = re.compile(pattern)
-        if key := next((key for key in found if sign.search(key)), None):
-            return f"{name}, seen at {key!r}"
-    return None
+    signs = [
+        f"{name}, seen at {key!r}"
+        for pattern, name in _SIGNS.items()
+        if (key := next((key for key in found if re.search(pattern, key)), None))
+    ]
+    return "; ".join(signs) or None
