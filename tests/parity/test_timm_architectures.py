@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from app.domain import PreprocessSpec
 from app.model.hybrid import StdConv2d, standardise
+from app.model.package import ModelPackage, save_package
 from app.model.variants import VARIANTS, ViTConfig, variant
 from app.model.vit import VisionTransformer
 from tests.parity.stand_in import import_timm
@@ -95,6 +98,24 @@ def test_the_constants_of_other_origins(timm: Any, ours: dict[str, Any], theirs:
     changes: dict[str, Any] = {"depth": 2, "num_classes": 7, "img_size": (48, 32)}
     reference = drawn(timm, "vit_tiny_patch16_224", **changes, **theirs)
     same_logits(reference, replace(variant("vit_tiny_patch16_224"), **changes, **ours))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["vit_tiny_patch16_224", "vit_tiny_r_s16_p8_224", "vit_small_r26_s32_224", "deit_tiny_distilled_patch16_224"],
+)
+def test_timm_serves_a_package_of_ours(timm: Any, tmp_path: Path, name: str):
+    config = replace(variant(name), depth=1, num_classes=5, img_size=(64, 96))
+    torch.manual_seed(0)
+    ours = VisionTransformer(config).eval().requires_grad_(False)
+    for parameter in ours.parameters():
+        parameter.normal_(std=0.1)
+    labels = tuple("abcde")
+    save_package(tmp_path, ModelPackage(f"{name}.ours", name, ours, labels, PreprocessSpec(64, 96), sha256=None))
+    theirs = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
+    x = torch.randn(2, 3, 64, 96)
+    with torch.inference_mode():
+        torch.testing.assert_close(theirs(x), ours(x), atol=1e-4, rtol=1e-4)
 
 
 def test_every_variant_of_timms_name_has_timms_parameters(timm: Any):
