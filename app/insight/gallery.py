@@ -69,7 +69,8 @@ def _filters(package: ModelPackage, path: Path) -> Picture:
         )
     components, shares = filters.principal_components(weight)
     what = f"first {len(components)} principal components of the {count} filters of {layer}, {height} × {width} px"
-    figures.patch_filters(components.numpy(), f"RGB embedding filters, {_short(package.name)}\n{what}", path)
+    kind = "RGB embedding filters" if layer == "patch_embed.proj" else "Filters of the first convolution"
+    figures.patch_filters(components.numpy(), f"{kind}, {_short(package.name)}\n{what}", path)
     return Picture(name, path, f"{what}: {100 * shares.sum():.0f} % of the variance")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from app.insight.attention import attend
 from app.model.variants import ViTConfig
-from app.model.vit import VisionTransformer
+from app.model.vit import Block, PatchEmbed, VisionTransformer
+
+_HOLDERS: Final = (nn.Sequential, PatchEmbed, Block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +57,24 @@ def summarise(config: ViTConfig) -> Summary:
         _watch(name, part, counter, layers)
     with torch.inference_mode(), counter:
         network.forward_head(attend(network, images, lambda _: None))
-    first, *rest = (layer for layer in layers.values() if layer.parameters or layer.macs)
+    found = [layer for layer in layers.values() if layer.parameters or layer.macs]
     own = [Layer(name, tuple(p.shape[1:]), p.numel()) for name, p in network.named_parameters(recurse=False)]
+    patches = sum(layer.name.startswith("patch_embed.") for layer in found)  # they come first
     return Summary(
-        layers=tuple(_fold([first, *own, *rest])),
+        layers=tuple(_fold([*found[:patches], *own, *found[patches:]])),
         parameters=_size(network),
         macs=counter.get_total_flops() // 2,
         served_macs=served.get_total_flops() // 2,
     )
 
 
-def _parts(network: VisionTransformer) -> Iterator[tuple[str, nn.Module]]:
-    """What gets a line: the network's direct parts, and those of each block."""
-    for name, part in network.named_children():
-        if part is network.blocks:
-            for index, block in part.named_children():
-                yield from ((f"{name}.{index}.{inner}", module) for inner, module in block.named_children())
+def _parts(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """What gets a line: the network's parts, and instead of those that only hold others what they hold."""
+    for name, part in module.named_children():
+        if isinstance(part, _HOLDERS):
+            yield from _parts(part, f"{prefix}{name}.")
         else:
-            yield name, part
+            yield prefix + name, part
 
 
 def _watch(name: str, part: nn.Module, counter: FlopCounterMode, layers: dict[str, Layer]) -> None:

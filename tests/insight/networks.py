@@ -1,5 +1,7 @@
 """Owns the tiny networks and packages that the pictures are tried on; does not test."""
 
+from dataclasses import replace
+
 import torch
 
 from app.domain import PreprocessSpec
@@ -8,6 +10,7 @@ from app.model.variants import ViTConfig
 from app.model.vit import VisionTransformer
 
 SMALL = ViTConfig(img_size=(24, 40), patch_size=8, embed_dim=24, depth=3, num_heads=2, num_classes=7)  # 3 x 5 patches
+STEM = replace(SMALL, stem_widths=(8, 12, 16))
 
 
 def random_network(config: ViTConfig = SMALL) -> VisionTransformer:

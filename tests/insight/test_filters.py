@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from app.insight.filters import pixel_filters, principal_components
-from tests.insight.networks import random_network
+from app.model.variants import ViTConfig
+from tests.insight.networks import SMALL, STEM, random_network
 
 
 def test_components_are_found_in_the_order_of_their_variance():
@@ -46,8 +47,9 @@ def test_filters_that_are_all_alike_have_components_without_variance():
     assert shares.eq(0).all()
 
 
-def test_the_filters_are_those_that_see_pixels():
-    network = random_network()
+@pytest.mark.parametrize(("config", "layer"), [(SMALL, "patch_embed.proj"), (STEM, "patch_embed.stem.0.conv")])
+def test_the_filters_are_those_that_see_pixels(config: ViTConfig, layer: str):
+    network = random_network(config)
     name, weight = pixel_filters(network)
-    assert name == "patch_embed.proj"
-    assert weight is network.patch_embed.proj.weight
+    assert name == layer
+    assert weight is network.get_parameter(f"{layer}.weight")

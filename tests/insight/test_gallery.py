@@ -13,7 +13,7 @@ from app.imaging.resample import preprocess
 from app.insight import figures, gallery
 from app.insight.attention import study
 from app.insight.gallery import draw
-from tests.insight.networks import SMALL, random_package
+from tests.insight.networks import SMALL, STEM, random_package
 from tests.training.pictures import png, write_files
 
 NAMES = ["position-similarity.png", "patch-filters.png", "attention-distance.png", "attention-rollout.png"]
@@ -78,6 +78,7 @@ def test_many_photographs_are_averaged_but_a_few_shown(
         (replace(SMALL, patch_size=1), [True, False, True, True], "24 filters of 1 × 1 px and 3 colours"),
         (replace(SMALL, embed_dim=1, num_heads=1), [True, False, True, True], "1 filters of 8 × 8 px"),
         (replace(SMALL, img_size=(8, 30)), [True, True, True, True], ""),
+        (STEM, [True, True, True, True], ""),
     ],
 )
 def test_what_does_not_apply_is_said_in_a_sentence(tmp_path: Path, photographs: list[Path], config, drawn, told):

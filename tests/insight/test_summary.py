@@ -7,7 +7,7 @@ import pytest
 from app.insight.summary import Layer, summarise
 from app.model.variants import ViTConfig, variant
 from app.model.vit import VisionTransformer
-from tests.insight.networks import SMALL
+from tests.insight.networks import SMALL, STEM
 
 # Published figures, both products of attention included, norms and softmax not.
 GIGA_MACS = {
@@ -27,10 +27,20 @@ GIGA_MACS = {
 def formula(config: ViTConfig) -> int:
     """Multiply-accumulates of a plain ViT by hand."""
     n, d, hidden = config.num_tokens, config.embed_dim, int(config.embed_dim * config.mlp_ratio)
-    patches = (n - 1) * config.in_chans * config.patch_size**2 * d
+    channels, side = (config.stem_widths[-1], 1) if config.stem_widths else (config.in_chans, config.patch_size)
+    patches = (n - 1) * channels * side**2 * d + stem(config)
     blocks = config.depth * (n * (4 * d * d + 2 * d * hidden) + 2 * n * n * d)
     size = config.representation_size
     return patches + blocks + (d * size if size else 0) + (size or d) * config.num_classes
+
+
+def stem(config: ViTConfig) -> int:
+    """3x3 convolutions: one to 32 channels, then two for each width, the first at full size, the second at half."""
+    macs, before, pixels = 0, 32, config.img_size[0] * config.img_size[1]
+    for width in config.stem_widths:
+        macs += 9 * pixels * (before * width + width * width // 4)
+        before, pixels = width, pixels // 4
+    return macs + 9 * config.img_size[0] * config.img_size[1] * config.in_chans * 32 if config.stem_widths else 0
 
 
 @pytest.mark.parametrize(("name", "size"), GIGA_MACS)
@@ -50,6 +60,7 @@ def test_macs_are_the_published_ones(name: str, size: int):
         replace(SMALL, qkv_bias=False, mlp_ratio=2.5),
         replace(SMALL, representation_size=10),
         replace(SMALL, in_chans=1),
+        STEM,
     ],
 )
 def test_the_layers_add_up_to_the_network(config: ViTConfig):
@@ -69,12 +80,12 @@ def test_served_is_what_the_head_needs_of_the_last_block():
 def test_layers_come_in_the_order_of_the_forward_pass_with_equal_blocks_in_one():
     summary = summarise(SMALL)
     assert [layer.name for layer in summary.layers] == [
-        *("patch_embed", "cls_token", "pos_embed"),
+        *("patch_embed.proj", "cls_token", "pos_embed"),
         *("blocks.0-2.norm1", "blocks.0-2.attn", "blocks.0-2.norm2", "blocks.0-2.mlp"),
         *("norm", "head"),
     ]
     n, d = 16, 24
-    assert summary.layers[0] == Layer("patch_embed", (15, d), 3 * 64 * d + d, 15 * 3 * 64 * d)
+    assert summary.layers[0] == Layer("patch_embed.proj", (d, 3, 5), 3 * 64 * d + d, 15 * 3 * 64 * d)
     assert summary.layers[2] == Layer("pos_embed", (n, d), n * d)
     attention = 3 * (4 * d * d + 4 * d), 3 * (4 * n * d * d + 2 * n * n * d)
     assert summary.layers[4] == Layer("blocks.0-2.attn", (n, d), *attention, count=3)
@@ -88,3 +99,11 @@ def test_a_single_block_keeps_its_number():
 def test_counting_takes_no_memory_for_weights():
     config = replace(variant("vit_huge_patch14_224"), embed_dim=163_840, depth=2)  # 2.6 TB of weights
     assert summarise(config).macs == formula(config)
+
+
+def test_a_stem_has_a_line_for_each_convolution():
+    layers = summarise(STEM).layers
+    assert [layer.name for layer in layers[:8]] == [*(f"patch_embed.stem.{i}" for i in range(7)), "patch_embed.proj"]
+    assert [layer.shape for layer in layers[:3]] == [(32, 24, 40), (8, 12, 20), (8, 12, 20)]
+    assert layers[0].parameters == 3 * 9 * 32 + 2 * 32
+    assert layers[8].name == "cls_token"
