@@ -18,6 +18,7 @@ Pixels = npt.NDArray[np.uint8]
 _DPI: Final = 150
 _MOST_TICKS: Final = 14
 _FILTER_COLUMNS: Final = 7
+_MAPS_INCHES: Final = 6.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +49,17 @@ def position_similarity(maps: Numbers, rows: Sequence[int], columns: Sequence[in
     mosaic = np.full((len(rows) * tile[0] - gap, len(columns) * tile[1] - gap), np.nan, np.float32)
     for i, j in np.ndindex(len(rows), len(columns)):
         mosaic[i * tile[0] :, j * tile[1] :][:height, :width] = maps[i, j]
-    scale = 6.5 / max(mosaic.shape)
-    figure = Figure(
-        (max(mosaic.shape[1] * scale, 2.2) + 1.7, max(mosaic.shape[0] * scale, 2.2) + 1.2), layout="constrained"
-    )
-    axes = figure.add_subplot()
-    image = axes.imshow(mosaic, cmap="viridis", vmin=-1, vmax=1, interpolation="nearest")
+    aspect = min(max(mosaic.shape[0] / mosaic.shape[1], 0.5), 2.0)  # of a grid 3 by 12 it would be 1 by 16
+    figure = Figure((_MAPS_INCHES / max(aspect, 1) + 1.7, _MAPS_INCHES * min(aspect, 1) + 1.2), layout="constrained")
+    figure.suptitle(f"Position embedding similarity\n{model}, {height} × {width} patches")
+    axes = figure.add_subplot(box_aspect=aspect)
+    image = axes.imshow(mosaic, cmap="viridis", vmin=-1, vmax=1, interpolation="nearest", aspect="auto")
     _patch_ticks(axes, rows, tile[0], height, down=True)
     _patch_ticks(axes, columns, tile[1], width, down=False)
     axes.spines[:].set_visible(False)
-    axes.set_title(f"Position embedding similarity\n{model}, {height} × {width} patches")
     bar = figure.colorbar(image, ax=axes, ticks=[-1, -0.5, 0, 0.5, 1], fraction=0.05)
     bar.set_label("Cosine similarity")
-    _save(figure, path, dpi=max(_DPI, 1.25 / scale))  # no cell smaller than a pixel
+    _save(figure, path, dpi=max(_DPI, 1.25 * max(mosaic.shape) / _MAPS_INCHES))  # no cell smaller than a pixel
 
 
 def patch_filters(filters: Numbers, title: str, path: Path) -> None:

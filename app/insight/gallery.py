@@ -18,7 +18,7 @@ from app.model.package import ModelPackage
 
 _FEWEST_PX: Final = 320  # a photograph of 32 pixels says little to people
 _MOST_ROLLOUTS: Final = 8
-_MOST_CELLS: Final = 2400  # of the similarity figure, either way
+_MOST_CELLS: Final = 1400  # of the similarity figure, either way
 _LONGEST_NAME: Final = 32
 
 
