@@ -79,7 +79,7 @@ def _draw(package: "ModelPackage", photographs: Sequence[Path], directory: Path)
 
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with file_progress(len(photographs)) as advance:
+        with file_progress(len(photographs), "attending") as advance:
             return draw(package, photographs, directory, advance)
     except OSError as error:
         raise SetupError(f"{directory}: cannot be written to: {error.strerror}") from error

@@ -18,7 +18,7 @@ def pixels(path: Path) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-@pytest.mark.parametrize("grid", [(7, 7), (14, 14), (24, 24), (2, 3), (3, 12), (12, 3), (1, 5), (30, 1)])
+@pytest.mark.parametrize("grid", [(7, 7), (24, 24), (3, 12), (12, 3), (1, 5)])
 def test_a_patch_is_most_like_itself_at_its_own_place(tmp_path: Path, grid: tuple[int, int]):
     rows, columns = grid
     maps = np.full((rows, columns, rows, columns), -1.0)
@@ -42,7 +42,7 @@ def test_maps_of_some_patches_are_numbered_as_these_patches(tmp_path: Path):
     ).any()
 
 
-@pytest.mark.parametrize("count", [28, 27, 7, 3, 1])
+@pytest.mark.parametrize("count", [28, 27, 3])
 def test_filters_stand_seven_in_a_row(tmp_path: Path, count: int):
     red = np.zeros((count, 4, 4, 3))
     red[..., 0] = 1
@@ -66,7 +66,7 @@ def test_every_head_has_its_dot_below_the_upper_edge(tmp_path: Path):
     assert picture.shape[1] > picture.shape[0] > 400
 
 
-@pytest.mark.parametrize(("size", "count"), [((32, 32), 1), ((32, 32), 3), ((24, 40), 2), ((60, 20), 2)])
+@pytest.mark.parametrize(("size", "count"), [((32, 32), 1), ((24, 40), 2), ((60, 20), 2)])
 def test_photographs_stand_beside_their_maps(tmp_path: Path, size: tuple[int, int], count: int):
     blue, green = np.zeros((2, *size, 3), np.uint8)
     blue[..., 2], green[..., 1] = 255, 255
