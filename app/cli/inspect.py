@@ -5,7 +5,7 @@ from argparse import ArgumentError, ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from app.errors import SetupError
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from app.insight.gallery import Picture
     from app.model.package import ModelPackage
 
-_FEW: int = 5
+_FEW: Final = 5
+_DEAD_HEAD: Final = "the head is all zeros: the model cannot classify, but `vit-serve train` can start from it"
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -44,12 +45,14 @@ def run(args: Namespace) -> int:
     """Shows and draws; returns the exit code. Raises ArgumentError, SetupError."""
     from app.cli.results import write_json_value
     from app.insight.summary import summarise
+    from app.model.package import load_package
     from app.model.sources import load_model
 
     if args.images and args.out is None:
         raise ArgumentError(None, "--image is for the pictures: say with --out where to write them")
     photographs = list(_photographs(args.images))
-    package = load_model(args.model)
+    directory = Path(args.model).expanduser()  # a head that cannot classify may be looked at, as it may be trained
+    package = load_package(directory, for_training=True) if directory.is_dir() else load_model(args.model)
     if package.architecture == "noop":
         raise SetupError("noop has no network: there is nothing to inspect")
     facts = {**_facts(package), **asdict(summarise(package.network.config))}
@@ -92,7 +95,7 @@ def _facts(package: "ModelPackage") -> dict[str, Any]:
         "model": package.name,
         "architecture": package.architecture,
         "sha256": package.sha256,
-        "notice": package.notice,
+        "notice": package.notice or (_DEAD_HEAD if package.network.has_dead_head else None),
         "config": {name: value for name, value in config.items() if not name.endswith("_rate")},  # for training only
         "preprocess": asdict(package.preprocess),
         "labels": list(package.labels),

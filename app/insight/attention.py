@@ -1,6 +1,6 @@
 """Owns where a network attends: weights, distances, rollout; does not draw, and costs serving nothing.
 
-Shapes: B images, H heads, N tokens (class token first, patches last), n patches.
+Shapes: B images, H heads, N tokens (prefix tokens, the class token first, then patches), n patches.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,7 +19,7 @@ from app.model.vit import VisionTransformer
 class AttentionStudy:
     """What a set of photographs showed: mean distances (layers, H) in pixels, and a rollout map for each photograph.
 
-    `distances` leaves out the weight on the class token; `renormalised` spreads it over the patches, so that each row
+    `distances` leaves out the weight on prefix tokens; `renormalised` spreads it over the patches, so that each row
     sums to one again; `uniform` is what a head has that attends to all patches alike. `maps` are (rows, columns), the
     largest value 1.
     """

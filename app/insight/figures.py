@@ -41,7 +41,7 @@ class Distances:
     width_px: int
 
 
-def position_similarity(maps: Numbers, rows: Sequence[int], columns: Sequence[int], model: str, path: Path) -> None:
+def position_similarity(maps: Numbers, rows: Sequence[int], columns: Sequence[int], title: str, path: Path) -> None:
     """Paper Fig. 7, centre. `maps` (r, c, height, width), -1 … 1, whose tile (i, j) is patch (rows[i], columns[j])."""
     height, width = maps.shape[2:]
     gap = max(1, round(min(height, width) / 7))
@@ -51,7 +51,7 @@ def position_similarity(maps: Numbers, rows: Sequence[int], columns: Sequence[in
         mosaic[i * tile[0] :, j * tile[1] :][:height, :width] = maps[i, j]
     aspect = min(max(mosaic.shape[0] / mosaic.shape[1], 0.5), 2.0)  # of a grid 3 by 12 it would be 1 by 16
     figure = Figure((_MAPS_INCHES / max(aspect, 1) + 1.7, _MAPS_INCHES * min(aspect, 1) + 1.2), layout="constrained")
-    figure.suptitle(f"Position embedding similarity\n{model}, {height} × {width} patches")
+    figure.suptitle(f"Position embedding similarity\n{title}")
     axes = figure.add_subplot(box_aspect=aspect)
     image = axes.imshow(mosaic, cmap="viridis", vmin=-1, vmax=1, interpolation="nearest", aspect="auto")
     _patch_ticks(axes, rows, tile[0], height, down=True)
@@ -81,7 +81,7 @@ def attention_distance(study: Distances, title: str, path: Path) -> None:
     figure = Figure((9.5, 4.4), layout="constrained")
     figure.suptitle(title)
     both = figure.subplots(1, 2, sharey=True)
-    named = ("as attended: weight on the class token is lost", "renormalised over the patches")
+    named = ("as attended: weight off the patches is lost", "renormalised over the patches")
     layers, heads = study.as_attended.shape
     colours = [f"C{head % 10}" for head in range(heads)]
     for axes, values, name in zip(both, (study.as_attended, study.renormalised), named, strict=True):

@@ -3,12 +3,14 @@
 import torch
 from torch import Tensor, nn
 
+from app.model.hybrid import StdConv2d
 from app.model.vit import VisionTransformer
 
 
 def pixel_filters(network: VisionTransformer) -> tuple[str, Tensor]:
-    """Name and weights (filters, C, height, width) of the convolution that sees the image itself."""
-    return next((name, module.weight) for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
+    """Name and weights (filters, C, height, width), as they are used, of the convolution that sees the image itself."""
+    name, first = next((name, module) for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
+    return name, first.standardised_weight() if isinstance(first, StdConv2d) else first.weight
 
 
 def principal_components(weight: Tensor, count: int = 28) -> tuple[Tensor, Tensor]:

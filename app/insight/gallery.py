@@ -48,13 +48,18 @@ def draw(
 
 def _position(package: ModelPackage, path: Path) -> Picture:
     name = "position embedding similarity"
+    config = package.network.config
+    rows, columns = config.grid_size
     table = position.patch_table(package.network)
-    rows, columns = table.shape[:2]
+    if table is None:
+        return Picture(name, None, f"position is {config.position}: no embedding is added that could be compared")
     if rows * columns == 1:
         return Picture(name, None, "the grid has one patch, which has no other to be like")
     maps, shown_rows, shown_columns = position.similarity(table, _MOST_CELLS)
-    figures.position_similarity(maps.numpy(), shown_rows, shown_columns, _short(package.name), path)
-    return Picture(name, path, f"cosine between the embeddings of {rows} × {columns} patches")
+    which = f", of the first of {config.num_tables} layers" if config.num_tables > 1 else ""
+    title = f"{_short(package.name)}, {rows} × {columns} patches{which}"
+    figures.position_similarity(maps.numpy(), shown_rows, shown_columns, title, path)
+    return Picture(name, path, f"cosine between the embeddings of {rows} × {columns} patches{which}")
 
 
 def _filters(package: ModelPackage, path: Path) -> Picture:
@@ -83,7 +88,8 @@ def _attention(
         return [Picture(name, None, "the grid has one patch, the whole picture") for name in (distance, rollout)]
     if not photographs:
         return [Picture(name, None, "it needs photographs, given with --image") for name in (distance, rollout)]
-    study = attention.study(package.network, _inputs(photographs, spec, advance), config.patch_size)
+    patch_px = config.patch_size * config.reduction
+    study = attention.study(package.network, _inputs(photographs, spec, advance), patch_px)
     count = f"{len(photographs)} photograph{'s' if len(photographs) > 1 else ''}"
     distance_path, rollout_path = directory / "attention-distance.png", directory / "attention-rollout.png"
     title = f"Attention distance, {_short(package.name)}\none dot a head, mean over {count}"

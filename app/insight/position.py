@@ -6,11 +6,14 @@ from torch import Tensor
 from app.model.vit import VisionTransformer
 
 
-def patch_table(network: VisionTransformer) -> Tensor:
-    """The embedding of each patch's position, (rows, columns, D), without the class token's."""
+def patch_table(network: VisionTransformer) -> Tensor | None:
+    """The embedding of each patch's position, (rows, columns, D), that is added before the first layer.
+
+    A 2-D embedding is put together from its axes. None if nothing is added, as with relative positions.
+    """
     rows, columns = network.config.grid_size
-    table: Tensor = network.pos_embed[0, -rows * columns :].unflatten(0, (rows, columns))
-    return table
+    tables = network.position_tables()
+    return None if tables is None else tables[0, -rows * columns :].unflatten(0, (rows, columns))
 
 
 def similarity(table: Tensor, max_cells: int) -> tuple[Tensor, list[int], list[int]]:

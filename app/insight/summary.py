@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from app.insight.attention import attend
+from app.model.hybrid import ResNet
 from app.model.variants import ViTConfig
 from app.model.vit import Block, PatchEmbed, VisionTransformer
 
-_HOLDERS: Final = (nn.Sequential, PatchEmbed, Block)
+_HOLDERS: Final = (nn.Sequential, PatchEmbed, ResNet, Block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def summarise(config: ViTConfig) -> Summary:
     with torch.inference_mode(), counter:
         network.forward_head(attend(network, images, lambda _: None))
     found = [layer for layer in layers.values() if layer.parameters or layer.macs]
-    own = [Layer(name, tuple(p.shape[1:]), p.numel()) for name, p in network.named_parameters(recurse=False)]
+    own = [Layer(name, _without_batch(p), p.numel()) for name, p in network.named_parameters(recurse=False)]
     patches = sum(layer.name.startswith("patch_embed.") for layer in found)  # they come first
     return Summary(
         layers=tuple(_fold([*found[:patches], *own, *found[patches:]])),
@@ -86,10 +87,15 @@ def _watch(name: str, part: nn.Module, counter: FlopCounterMode, layers: dict[st
         before = counter.get_total_flops()
 
     def leave(_: nn.Module, __: object, output: Tensor) -> None:
-        layers[name] = Layer(name, tuple(output.shape[1:]), _size(part), (counter.get_total_flops() - before) // 2)
+        layers[name] = Layer(name, _without_batch(output), _size(part), (counter.get_total_flops() - before) // 2)
 
     part.register_forward_pre_hook(enter)
     part.register_forward_hook(leave)
+
+
+def _without_batch(x: Tensor) -> tuple[int, ...]:
+    """The shape of one image's; tables that differ by layer stand where the batch would be, and are counted."""
+    return tuple(x.shape[1:] if x.shape[0] == 1 else x.shape)
 
 
 def _fold(layers: Iterable[Layer]) -> Iterator[Layer]:

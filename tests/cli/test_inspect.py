@@ -1,12 +1,15 @@
 """Owns the tests of cli/inspect.py."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.cli.main import main
+from app.model.package import save_package
 from tests.cli.conftest import Command
+from tests.insight.networks import random_package
 from tests.training.pictures import plain, write_files
 
 
@@ -93,3 +96,11 @@ def test_a_folder_that_does_not_take_files_is_named(package: Path, tmp_path: Pat
     (tmp_path / "position-similarity.png").mkdir()
     assert main(["inspect", str(package), "--out", str(tmp_path)]) == 1
     assert f"{tmp_path}: cannot be written to: Is a directory" in capsys.readouterr().err
+
+
+def test_a_head_that_cannot_classify_may_be_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    package = random_package()
+    package.network.head.weight.zero_()
+    save_package(tmp_path, replace(package, architecture="vit_pico_patch4_32", name="vit_pico_patch4_32.dead"))
+    assert main(["inspect", str(tmp_path)]) == 0
+    assert "the head is all zeros" in capsys.readouterr().out

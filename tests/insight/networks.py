@@ -10,6 +10,8 @@ from app.model.variants import ViTConfig
 from app.model.vit import VisionTransformer
 
 SMALL = ViTConfig(img_size=(24, 40), patch_size=8, embed_dim=24, depth=3, num_heads=2, num_classes=7)  # 3 x 5 patches
+HYBRID = replace(SMALL, img_size=(64, 96), patch_size=1, backbone_layers=(1, 1, 1))  # 4 x 6 patches
+DISTILLED = replace(SMALL, distilled=True)
 STEM = replace(SMALL, stem_widths=(8, 12, 16))
 
 

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.insight.attention import attend, enlarge, mean_distance, patch_distances, roll, study
+from app.model.variants import ViTConfig
 from app.model.vit import Attention, VisionTransformer
-from tests.insight.networks import SMALL, random_network
+from tests.insight.networks import DISTILLED, SMALL, STEM, random_network
 
 IMAGES = torch.randn(2, 3, 24, 40, generator=torch.Generator().manual_seed(1))
 
@@ -19,8 +20,9 @@ def attentions(network: VisionTransformer) -> list[Attention]:
     return [module for module in network.modules() if isinstance(module, Attention)]
 
 
-def test_the_weights_are_those_that_the_network_used():
-    network, images = random_network().double(), IMAGES.double()
+@pytest.mark.parametrize("config", [SMALL, DISTILLED, replace(SMALL, position="relative")])
+def test_the_weights_are_those_that_the_network_used(config: ViTConfig):
+    network, images, n = random_network(config).double(), IMAGES.double(), config.num_tokens
     inputs: list[Tensor] = []
     outputs: list[Tensor] = []
 
@@ -35,15 +37,16 @@ def test_the_weights_are_those_that_the_network_used():
     seen: list[Tensor] = []
     attend(network, images, seen.append)
     for module, weights, x, output in zip(attentions(network), seen, inputs, outputs, strict=True):
-        assert weights.shape == (2, 2, 16, 16)
-        torch.testing.assert_close(weights.sum(dim=-1), torch.ones(2, 2, 16, dtype=torch.float64))
+        assert weights.shape == (2, 2, n, n)
+        torch.testing.assert_close(weights.sum(dim=-1), torch.ones(2, 2, n, dtype=torch.float64))
         assert weights.max() > 0.5  # far from uniform, or this would show nothing
         v = module.qkv(x)[..., 48:].unflatten(-1, (2, 12)).transpose(1, 2)
         torch.testing.assert_close(module.proj((weights @ v).transpose(1, 2).flatten(2)), output)
 
 
-def test_the_features_are_those_of_the_network():
-    network = random_network()
+@pytest.mark.parametrize("config", [SMALL, STEM, replace(SMALL, position="2d_every_layer")])
+def test_the_features_are_those_of_the_network(config: ViTConfig):
+    network = random_network(config)
     torch.testing.assert_close(attend(network, IMAGES, lambda _: None), network.forward_features(IMAGES))
 
 

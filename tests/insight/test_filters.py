@@ -5,7 +5,7 @@ import torch
 
 from app.insight.filters import pixel_filters, principal_components
 from app.model.variants import ViTConfig
-from tests.insight.networks import SMALL, STEM, random_network
+from tests.insight.networks import HYBRID, SMALL, STEM, random_network
 
 
 def test_components_are_found_in_the_order_of_their_variance():
@@ -53,3 +53,10 @@ def test_the_filters_are_those_that_see_pixels(config: ViTConfig, layer: str):
     name, weight = pixel_filters(network)
     assert name == layer
     assert weight is network.get_parameter(f"{layer}.weight")
+
+
+def test_a_hybrid_has_filters_as_they_are_used():
+    network = random_network(HYBRID)
+    name, weight = pixel_filters(network)
+    assert (name, weight.shape) == ("patch_embed.backbone.stem.conv", (64, 3, 7, 7))
+    torch.testing.assert_close(weight.mean(dim=(1, 2, 3)), torch.zeros(64), atol=1e-6, rtol=0)

@@ -11,9 +11,9 @@ from app.errors import SetupError
 from app.imaging.decode import DecodeLimits
 from app.imaging.resample import preprocess
 from app.insight import figures, gallery
-from app.insight.attention import study
+from app.insight.attention import patch_distances, study
 from app.insight.gallery import draw
-from tests.insight.networks import SMALL, STEM, random_package
+from tests.insight.networks import DISTILLED, HYBRID, SMALL, STEM, random_package
 from tests.training.pictures import png, write_files
 
 NAMES = ["position-similarity.png", "patch-filters.png", "attention-distance.png", "attention-rollout.png"]
@@ -75,10 +75,16 @@ def test_many_photographs_are_averaged_but_a_few_shown(
     ("config", "drawn", "told"),
     [
         (replace(SMALL, img_size=(8, 8)), [False, True, False, False], "the grid has one patch"),
-        (replace(SMALL, patch_size=1), [True, False, True, True], "24 filters of 1 × 1 px and 3 colours"),
+        (
+            replace(SMALL, img_size=(3, 5), patch_size=1),
+            [True, False, True, True],
+            "24 filters of 1 × 1 px and 3 colours",
+        ),
         (replace(SMALL, embed_dim=1, num_heads=1), [True, False, True, True], "1 filters of 8 × 8 px"),
-        (replace(SMALL, img_size=(8, 30)), [True, True, True, True], ""),
         (STEM, [True, True, True, True], ""),
+        (HYBRID, [True, True, True, True], ""),
+        (replace(DISTILLED, position="none"), [False, True, True, True], "position is none: no embedding is added"),
+        (replace(SMALL, position="relative"), [False, True, True, True], "position is relative"),
     ],
 )
 def test_what_does_not_apply_is_said_in_a_sentence(tmp_path: Path, photographs: list[Path], config, drawn, told):
@@ -101,3 +107,17 @@ def test_a_photograph_that_cannot_be_read_is_named(tmp_path: Path, content: byte
 def test_long_names_are_cut_in_the_middle():
     assert gallery._short("x" * 20 + "y" * 20) == "x" * 16 + "…" + "y" * 16
     assert gallery._short("short.jpg") == "short.jpg"
+
+
+def test_a_hybrids_patches_are_as_far_apart_as_in_the_image(
+    tmp_path: Path, photographs: list[Path], monkeypatch: pytest.MonkeyPatch
+):
+    drawn: list[figures.Distances] = []
+    monkeypatch.setattr(figures, "attention_distance", lambda distances, *_: drawn.append(distances))
+    draw(random_package(HYBRID), photographs, tmp_path)
+    assert drawn[0].uniform == pytest.approx(patch_distances((4, 6), 16).mean().item())
+
+
+def test_of_several_tables_the_first_is_drawn_and_it_is_said(tmp_path: Path):
+    pictures = draw(random_package(replace(SMALL, position="2d_every_layer")), [], tmp_path)
+    assert pictures[0].about == "cosine between the embeddings of 3 × 5 patches, of the first of 3 layers"

@@ -1,12 +1,14 @@
 """Owns the tests of insight/position.py."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from app.insight.position import patch_table, similarity
-from tests.insight.networks import random_network
+from app.model.variants import Position
+from tests.insight.networks import SMALL, random_network
 
 
 def sinusoids(rows: int, columns: int) -> torch.Tensor:
@@ -36,9 +38,33 @@ def test_a_large_grid_shows_evenly_spread_maps_only():
     assert similarity(table, max_cells=1)[1:] == ([6], [2])
 
 
-def test_the_class_token_has_no_place_in_the_grid():
-    network = random_network()
-    table = patch_table(network)
+@pytest.mark.parametrize("distilled", [False, True])
+@pytest.mark.parametrize("no_embed_class", [False, True])
+def test_prefix_tokens_have_no_place_in_the_grid(distilled: bool, no_embed_class: bool):
+    network = random_network(replace(SMALL, distilled=distilled, no_embed_class=no_embed_class))
+    table, tables = patch_table(network), network.position_tables()
+    assert table is not None
+    assert tables is not None
     assert table.shape == (3, 5, 24)
-    assert table[0, 0].equal(network.pos_embed[0, 1])
-    assert table[2, 4].equal(network.pos_embed[0, 15])
+    assert table[0, 0].equal(tables[0, 2 if distilled else 1])
+    assert table[2, 4].equal(tables[0, -1])
+
+
+def test_the_first_of_several_tables_is_taken():
+    network = random_network(replace(SMALL, position="1d_every_layer"))
+    tables, table = network.position_tables(), patch_table(network)
+    assert tables is not None
+    assert table is not None
+    assert table.flatten(0, 1).equal(tables[0, 1:])
+
+
+def test_axes_are_put_together():
+    table = patch_table(random_network(replace(SMALL, position="2d")))
+    assert table is not None
+    assert table[0, 1, :12].equal(table[2, 1, :12])  # the same column
+    assert table[2, 0, 12:].equal(table[2, 4, 12:])  # the same row
+
+
+@pytest.mark.parametrize("position", ["none", "relative"])
+def test_there_may_be_no_table(position: Position):
+    assert patch_table(random_network(replace(SMALL, position=position))) is None

@@ -7,7 +7,7 @@ import pytest
 from app.insight.summary import Layer, summarise
 from app.model.variants import ViTConfig, variant
 from app.model.vit import VisionTransformer
-from tests.insight.networks import SMALL, STEM
+from tests.insight.networks import DISTILLED, SMALL, STEM
 
 # Published figures, both products of attention included, norms and softmax not.
 GIGA_MACS = {
@@ -21,6 +21,13 @@ GIGA_MACS = {
     ("vit_large_patch32_224", 224): 15.378,
     ("vit_large_patch16_224", 384): 191.066,
     ("vit_huge_patch14_224", 384): 503.481,
+    ("vit_tiny_r_s16_p8_224", 224): 0.434,
+    ("vit_small_r26_s32_224", 384): 10.264,
+    ("vit_base_r26_s32_224", 224): 6.711,
+    ("vit_base_r50_s16_224", 224): 21.535,
+    ("vit_large_r50_s32_224", 384): 57.136,
+    ("deit_tiny_distilled_patch16_224", 224): 1.261,
+    ("deit_base_distilled_patch16_224", 384): 55.591,
 }
 
 
@@ -28,10 +35,10 @@ def formula(config: ViTConfig) -> int:
     """Multiply-accumulates of a plain ViT by hand."""
     n, d, hidden = config.num_tokens, config.embed_dim, int(config.embed_dim * config.mlp_ratio)
     channels, side = (config.stem_widths[-1], 1) if config.stem_widths else (config.in_chans, config.patch_size)
-    patches = (n - 1) * channels * side**2 * d + stem(config)
+    patches = (n - config.num_prefix_tokens) * channels * side**2 * d + stem(config)
     blocks = config.depth * (n * (4 * d * d + 2 * d * hidden) + 2 * n * n * d)
     size = config.representation_size
-    return patches + blocks + (d * size if size else 0) + (size or d) * config.num_classes
+    return patches + blocks + (d * size if size else 0) + (size or d) * config.num_classes * config.num_prefix_tokens
 
 
 def stem(config: ViTConfig) -> int:
@@ -47,7 +54,7 @@ def stem(config: ViTConfig) -> int:
 def test_macs_are_the_published_ones(name: str, size: int):
     config = replace(variant(name), img_size=(size, size))
     macs = summarise(config).macs
-    assert macs == formula(config)
+    assert config.backbone_layers is not None or macs == formula(config)
     assert macs / 1e9 == pytest.approx(GIGA_MACS[name, size], abs=5e-4)
 
 
@@ -61,6 +68,8 @@ def test_macs_are_the_published_ones(name: str, size: int):
         replace(SMALL, representation_size=10),
         replace(SMALL, in_chans=1),
         STEM,
+        DISTILLED,
+        *(replace(SMALL, position=kind) for kind in ("none", "2d", "1d_shared", "1d_every_layer", "2d_every_layer")),
     ],
 )
 def test_the_layers_add_up_to_the_network(config: ViTConfig):
@@ -68,6 +77,29 @@ def test_the_layers_add_up_to_the_network(config: ViTConfig):
     assert summary.macs == sum(layer.macs for layer in summary.layers) == formula(config)
     assert summary.parameters == sum(layer.parameters for layer in summary.layers)
     assert summary.parameters == sum(p.numel() for p in VisionTransformer(config).parameters())
+
+
+def test_relative_positions_cost_a_product_of_queries_and_offsets():
+    n, d = SMALL.num_tokens, SMALL.embed_dim
+    summary = summarise(replace(SMALL, position="relative"))
+    assert summary.macs == formula(SMALL) + SMALL.depth * n * (2 * n - 1) * d
+    assert summary.parameters == sum(layer.parameters for layer in summary.layers)
+
+
+def test_tables_of_several_layers_are_counted():
+    [table] = [x for x in summarise(replace(SMALL, position="1d_every_layer")).layers if x.name == "pos_embed"]
+    assert table == Layer("pos_embed", (3, 16, 24), 3 * 16 * 24)
+
+
+def test_a_hybrid_has_a_line_for_each_stage():
+    layers = {layer.name: layer for layer in summarise(variant("vit_base_r50_s16_224")).layers}
+    assert list(layers)[:5] == [
+        "patch_embed.backbone.stem",
+        *(f"patch_embed.backbone.stages.{i}" for i in range(3)),
+        "patch_embed.proj",
+    ]
+    assert layers["patch_embed.backbone.stages.2"].shape == (1024, 14, 14)
+    assert sum(x.parameters for name, x in layers.items() if "backbone" in name) == 11_894_848
 
 
 def test_served_is_what_the_head_needs_of_the_last_block():
