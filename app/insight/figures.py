@@ -50,8 +50,8 @@ def position_similarity(maps: Numbers, rows: Sequence[int], columns: Sequence[in
     for i, j in np.ndindex(len(rows), len(columns)):
         mosaic[i * tile[0] :, j * tile[1] :][:height, :width] = maps[i, j]
     aspect = min(max(mosaic.shape[0] / mosaic.shape[1], 0.5), 2.0)  # of a grid 3 by 12 it would be 1 by 16
-    figure = Figure((_MAPS_INCHES / max(aspect, 1) + 1.7, _MAPS_INCHES * min(aspect, 1) + 1.2), layout="constrained")
-    figure.suptitle(f"Position embedding similarity\n{title}")
+    figure = Figure((_MAPS_INCHES / max(aspect, 1) + 1.7, _MAPS_INCHES * min(aspect, 1) + 1.3), layout="constrained")
+    figure.suptitle(f"Position embedding similarity\n{title}", fontsize="medium")
     axes = figure.add_subplot(box_aspect=aspect)
     image = axes.imshow(mosaic, cmap="viridis", vmin=-1, vmax=1, interpolation="nearest", aspect="auto")
     _patch_ticks(axes, rows, tile[0], height, down=True)
@@ -79,7 +79,7 @@ def patch_filters(filters: Numbers, title: str, path: Path) -> None:
 def attention_distance(study: Distances, title: str, path: Path) -> None:
     """Paper Fig. 7, right: one dot a head; dashed, what attending to all patches alike would give."""
     figure = Figure((9.5, 4.4), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, fontsize="medium")
     both = figure.subplots(1, 2, sharey=True)
     named = ("as attended: weight off the patches is lost", "renormalised over the patches")
     layers, heads = study.as_attended.shape

@@ -19,7 +19,8 @@ from app.model.package import ModelPackage
 _FEWEST_PX: Final = 320  # a photograph of 32 pixels says little to people
 _MOST_ROLLOUTS: Final = 8
 _MOST_CELLS: Final = 1400  # of the similarity figure, either way
-_LONGEST_NAME: Final = 32
+_LONGEST_MODEL: Final = 44  # letters that fit over the narrowest picture
+_LONGEST_PHOTOGRAPH: Final = 32  # beside its row
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def _position(package: ModelPackage, path: Path) -> Picture:
         return Picture(name, None, "the grid has one patch, which has no other to be like")
     maps, shown_rows, shown_columns = position.similarity(table, _MOST_CELLS)
     which = f", of the first of {config.num_tables} layers" if config.num_tables > 1 else ""
-    title = f"{_short(package.name)}, {rows} × {columns} patches{which}"
+    title = f"{_short(package.name, _LONGEST_MODEL)}\n{rows} × {columns} patches{which}"
     figures.position_similarity(maps.numpy(), shown_rows, shown_columns, title, path)
     return Picture(name, path, f"cosine between the embeddings of {rows} × {columns} patches{which}")
 
@@ -75,7 +76,7 @@ def _filters(package: ModelPackage, path: Path) -> Picture:
     components, shares = filters.principal_components(weight)
     what = f"first {len(components)} principal components of the {count} filters of {layer}, {height} × {width} px"
     kind = "RGB embedding filters" if layer == "patch_embed.proj" else "Filters of the first convolution"
-    figures.patch_filters(components.numpy(), f"{kind}, {_short(package.name)}\n{what}", path)
+    figures.patch_filters(components.numpy(), f"{kind}, {_short(package.name, _LONGEST_MODEL)}\n{what}", path)
     return Picture(name, path, f"{what}: {100 * shares.sum():.0f} % of the variance")
 
 
@@ -92,11 +93,11 @@ def _attention(
     study = attention.study(package.network, _inputs(photographs, spec, advance), patch_px)
     count = f"{len(photographs)} photograph{'s' if len(photographs) > 1 else ''}"
     distance_path, rollout_path = directory / "attention-distance.png", directory / "attention-rollout.png"
-    title = f"Attention distance, {_short(package.name)}\none dot a head, mean over {count}"
+    title = f"Attention distance, {_short(package.name, _LONGEST_MODEL)}\none dot a head, mean over {count}"
     distances = study.distances.numpy(), study.renormalised.numpy(), study.uniform
     figures.attention_distance(figures.Distances(*distances, spec.width), title, distance_path)
     shown = [_photo(path, spec, seen) for path, seen in zip(photographs[:_MOST_ROLLOUTS], study.maps, strict=False)]
-    figures.attention_rollout(shown, f"Attention rollout, {_short(package.name)}", rollout_path)
+    figures.attention_rollout(shown, f"Attention rollout, {_short(package.name, _LONGEST_MODEL)}", rollout_path)
     return [
         Picture(distance, distance_path, f"mean over {count}; left as attended, right renormalised over the patches"),
         Picture(rollout, rollout_path, f"from the class token to the patches, for {len(shown)} of {count}"),
@@ -115,7 +116,9 @@ def _photo(path: Path, spec: PreprocessSpec, seen: Tensor) -> figures.Photo:
     times = -(-_FEWEST_PX // min(spec.height, spec.width))
     fine = _view(path, replace(spec, height=spec.height * times, width=spec.width * times))
     over = attention.enlarge(seen, *fine.shape[:2]).unsqueeze(-1).numpy()
-    return figures.Photo(_short(path.name), _view(path, spec), seen.numpy(), (fine * over).astype(np.uint8))
+    return figures.Photo(
+        _short(path.name, _LONGEST_PHOTOGRAPH), _view(path, spec), seen.numpy(), (fine * over).astype(np.uint8)
+    )
 
 
 def _view(path: Path, spec: PreprocessSpec) -> Pixels:
@@ -128,7 +131,7 @@ def _view(path: Path, spec: PreprocessSpec) -> Pixels:
     return pixels
 
 
-def _short(name: str) -> str:
-    """A name that fits under a picture; file names are bytes, and what is not UTF-8 in them becomes question marks."""
+def _short(name: str, longest: int) -> str:
+    """A name that fits; file names are bytes, and what is not UTF-8 in them becomes question marks."""
     name = name.encode(errors="replace").decode()
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME // 2]}…{name[-_LONGEST_NAME // 2 :]}"
+    return name if len(name) <= longest else f"{name[: longest // 2]}…{name[-longest // 2 :]}"

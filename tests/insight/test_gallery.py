@@ -105,8 +105,8 @@ def test_a_photograph_that_cannot_be_read_is_named(tmp_path: Path, content: byte
 
 
 def test_long_names_are_cut_in_the_middle():
-    assert gallery._short("x" * 20 + "y" * 20) == "x" * 16 + "…" + "y" * 16
-    assert gallery._short("short.jpg") == "short.jpg"
+    assert gallery._short("x" * 20 + "y" * 20, 32) == "x" * 16 + "…" + "y" * 16
+    assert gallery._short("short.jpg", 32) == "short.jpg"
 
 
 def test_a_hybrids_patches_are_as_far_apart_as_in_the_image(
