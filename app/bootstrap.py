@@ -51,6 +51,7 @@ async def open_classifier(
         sha256=package.sha256,
         device=str(device),
         precision=str(dtype).removeprefix("torch."),
+        threshold=package.threshold,
         notice=package.notice,
     )
     del package  # with it the float32 weights, where another format is computed in

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
 
-from app.domain import Classification, ModelInfo, Prediction, Timing
+from app.domain import Classification, Confidence, ModelInfo, Prediction, Timing
 from app.engine.client import EngineClient, NullObserver, Observer, Outcome, Status
 from app.engine.slots import SlotPool
 from app.errors import DeadlineExceeded, Draining, InferenceFailed, InvalidTopK, NotReady, Overloaded, VitServeError
@@ -142,7 +142,14 @@ class Classifier:
             inference_ms=answer.inference_s * 1000,
             total_ms=(time.monotonic() - arrived_at) * 1000,
         )
-        return Classification(self.info.name, predictions, timing, answer.batch_size, self.info.notice)
+        return Classification(
+            self.info.name, predictions, timing, answer.batch_size, self._confidence(predictions), self.info.notice
+        )
+
+    def _confidence(self, predictions: tuple[Prediction, ...]) -> Confidence | None:
+        if self.info.threshold is None:
+            return None
+        return "high" if predictions[0].score >= self.info.threshold else "low"
 
     def _check_status(self) -> None:
         match self._engine.status():

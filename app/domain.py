@@ -5,6 +5,7 @@ from typing import Literal
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 CropMode = Literal["center", "squash", "border"]
+Confidence = Literal["high", "low"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Classification:
     predictions: tuple[Prediction, ...]
     timing: Timing
     batch_size: int
+    confidence: Confidence | None = None  # low: the best score is below the model's threshold; None: it has none
     notice: str | None = None  # set when the answer does not come from a trained model
 
 
@@ -65,4 +67,5 @@ class ModelInfo:
     sha256: str | None  # of the weights file; None for random weights and for noop
     device: str
     precision: str
+    threshold: float | None = None  # answers with at least this score were right in 95 % of the cases on validation
     notice: str | None = None

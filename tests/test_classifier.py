@@ -59,7 +59,7 @@ class Place:
         self.engine = Engine([self.runner], Scheduler(BatchPolicy(8, slots)), self.slots, EngineConfig(), self.observer)
         self.decoders = DecodePool(2, SPEC, DecodeLimits())
         labels = tuple(f"value {i}" for i in range(256))
-        info = ModelInfo("m", "v", 1, labels, SPEC, None, "cpu", "float32", "made up")
+        info = ModelInfo("m", "v", 1, labels, SPEC, None, "cpu", "float32", notice="made up")
         config = ClassifierConfig(AdmissionPolicy(max_wait_s, always_admit), request_timeout_s=20)
         self.classifier = Classifier(info, self.engine, self.decoders, self.slots, config, self.observer)
 

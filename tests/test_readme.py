@@ -85,6 +85,12 @@ def test_the_command_line_and_the_library_agree(place: Path) -> None:
     assert run(f"PYTHONPATH={ROOT} {sys.executable} example.py", place).strip() == "cat"
 
 
+def test_inspecting_draws(place: Path) -> None:
+    [inspect] = [c for c in COMMANDS if " inspect " in c]
+    assert "patch_embed.proj" in run(inspect.replace(".venv/bin", str(BIN)), place)
+    assert len(list((place / "pictures").glob("*.png"))) == 4
+
+
 def test_no_command_is_left_untested() -> None:
     known = ("make ", "curl ", "echo ", ".venv/bin/vit-serve ")
     assert COMMANDS and all(command.startswith(known) for command in COMMANDS)

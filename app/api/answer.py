@@ -19,6 +19,8 @@ def result_document(answer: Classification) -> dict[str, Any]:
         },
         "batch_size": answer.batch_size,
     }
+    if answer.confidence:
+        result["confidence"] = answer.confidence
     if answer.notice:
         result["notice"] = answer.notice
     return result

@@ -1,6 +1,6 @@
 """Owns the shapes of requests and answers as the OpenAPI page shows them; does not build answers."""
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,10 +11,11 @@ PREDICTIONS: Final[list[Any]] = [
 ]
 TIMING: Final[dict[str, Any]] = {"decode": 1.7, "queue": 0.1, "inference": 4.2, "total": 6.3}
 RESULT: Final[dict[str, Any]] = {
-    "model": "vit_nano_patch4_32.cifar10",
+    "model": "vit_nano_conv8_32.cifar10",
     "predictions": PREDICTIONS,
     "timing_ms": TIMING,
     "batch_size": 1,
+    "confidence": "high",
 }
 ID: Final = "5b1d9d2f0f3c4a51b7d1f1c0a7f7f0f3"
 
@@ -43,6 +44,11 @@ class ResultOut(BaseModel):
     predictions: list[PredictionOut] = Field(description="In descending order of score.")
     timing_ms: TimingOut
     batch_size: int = Field(ge=1, description="Images that shared the forward pass.")
+    confidence: Literal["high", "low"] | None = Field(
+        None,
+        description="low: the best score is below the model's threshold, above which 95 % of the answers to its "
+        "validation images were right; the picture may show none of its classes. Absent where the model has none.",
+    )
     notice: str | None = Field(None, description="Present when the model is not a trained one.")
 
 
@@ -112,6 +118,7 @@ class ModelOut(BaseModel):
     sha256: str | None = Field(description="Of the weights file.")
     device: str
     precision: str
+    threshold: float | None = Field(None, description="Best scores below it are answered with low confidence.")
     notice: str | None = None
 
 

@@ -5,16 +5,16 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from app.errors import Overloaded, VitServeError
+from app.errors import DatasetError, Overloaded, VitServeError
 
 if TYPE_CHECKING:
-    from app.classifier import Classifier
     from app.cli.results import Result
+    from app.domain import Classification
     from app.settings import Settings
 
 _DEFAULT_TOP_K: Final = 5
@@ -23,13 +23,20 @@ _SHORTEST_PAUSE_S: Final = 0.01
 _LONGEST_PAUSE_S: Final = 5.0
 
 
+class Door(Protocol):
+    """Whatever classifies: a model in this process, or a server."""
+
+    async def classify(self, data: bytes, *, top_k: int) -> "Classification":
+        """The best `top_k` classes. Raises VitServeError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One image to come: a file, or bytes already read."""
+    """One image to come: `read` is called in a thread when its turn has come."""
 
     name: str
-    path: Path | None = None
-    data: bytes = b""
+    read: Callable[[], bytes]
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -82,10 +89,10 @@ def _sources(paths: Sequence[str]) -> Iterator[Source]:
     for name in paths:
         path = Path(name)
         if name == "-":
-            yield Source(name, data=sys.stdin.buffer.read())
+            yield Source(name, sys.stdin.buffer.read)
         else:
             files = [path / image for image in list_images(path)] if os.path.isdir(path) else []  # never raises
-            yield from (Source(_printable(file), file) for file in files or [path])
+            yield from (Source(_printable(file), file.read_bytes) for file in files or [path])
 
 
 async def _classify_all(settings: "Settings", sources: Sequence[Source], top_k: int | None) -> "list[Result]":
@@ -111,7 +118,7 @@ async def _classify_all(settings: "Settings", sources: Sequence[Source], top_k: 
 
 
 async def classify_in_order(
-    classifier: "Classifier", sources: Sequence[Source], top_k: int, in_flight: int
+    classifier: "Door", sources: Sequence[Source], top_k: int, in_flight: int
 ) -> "AsyncIterator[Result]":
     """The results in the order of the sources, of which `in_flight` at most are being worked on."""
     pending: deque[asyncio.Task[Result]] = deque()
@@ -127,15 +134,17 @@ async def classify_in_order(
             task.cancel()
 
 
-async def _classify_one(classifier: "Classifier", source: Source, top_k: int) -> "Result":
+async def _classify_one(classifier: "Door", source: Source, top_k: int) -> "Result":
     from app.cli.results import Failure, Result
 
     try:
-        data = await asyncio.to_thread(source.path.read_bytes) if source.path else source.data
+        data = await asyncio.to_thread(source.read)
     except IsADirectoryError:  # only a folder in which nothing was found is taken for a file
         return Result(source.name, Failure("the folder holds no image files", "no_images"))
     except OSError as error:
         return Result(source.name, Failure(f"the file cannot be read: {error.strerror}", "unreadable_file"))
+    except DatasetError as error:
+        return Result(source.name, Failure(str(error), "unreadable_file"))
     while True:
         try:
             return Result(source.name, await classifier.classify(data, top_k=top_k))

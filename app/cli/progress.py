@@ -16,13 +16,13 @@ _MANY: Final = 20  # files from which on a bar is worth its line
 
 
 @contextmanager
-def file_progress(total: int) -> Iterator[Callable[[], None]]:
+def file_progress(total: int, doing: str = "classifying") -> Iterator[Callable[[], None]]:
     """A function to call after each file; it moves a bar if there are many and somebody watches."""
     if total < _MANY or not sys.stderr.isatty():
         yield lambda: None
         return
     with _bar() as progress:
-        task = progress.add_task("classifying", total=total, state="")
+        task = progress.add_task(doing, total=total, state="")
         yield lambda: progress.advance(task)
 
 

@@ -46,6 +46,9 @@ class ModelPackage:
     preprocess: PreprocessSpec
     sha256: str | None
     temperature: float = 1.0  # logits are divided by it before the softmax; fitted on validation data
+    threshold: float | None = (
+        None  # least best score of answers that are right in 95 % of the cases; see training/report
+    )
     notice: str | None = None  # said with every answer where the weights are not trained ones
 
 
@@ -66,6 +69,9 @@ def load_package(directory: Path, *, for_training: bool = False) -> ModelPackage
         temperature = _number(calibration.get("temperature", 1.0), "temperature")
         if temperature <= 0:
             raise ValueError(f"the calibration temperature is {temperature}; it must be positive")
+        threshold = calibration.get("threshold")
+        if threshold is not None and not 0 <= _number(threshold, "threshold") <= 1:
+            raise ValueError(f"the calibration threshold is {threshold}; it must be from 0 to 1")
         with torch.device("meta"):  # shapes without memory, until the file is known to have them
             network = VisionTransformer(vit_config)
     except (TypeError, ValueError, RuntimeError, UnknownVariant) as error:
@@ -88,6 +94,7 @@ def load_package(directory: Path, *, for_training: bool = False) -> ModelPackage
         preprocess=spec,
         sha256=sha256,
         temperature=temperature,
+        threshold=threshold,
     )
 
 
@@ -103,7 +110,10 @@ def save_package(
     save_file(state, directory / WEIGHTS_NAME, metadata={"format": "pt"})
     (directory / WEIGHTS_NAME).chmod(0o644)  # safetensors makes it its owner's alone, and a container is somebody else
     sha256 = file_sha256(directory / WEIGHTS_NAME)
-    own = {"sha256": sha256, "calibration": {"temperature": package.temperature}, **(notes or {})}
+    calibration = {"temperature": package.temperature}
+    if package.threshold is not None:
+        calibration["threshold"] = package.threshold
+    own = {"sha256": sha256, "calibration": calibration, **(notes or {})}
     text = json.dumps({**document(package), "vit_serve": own}, indent=1, ensure_ascii=False) + "\n"
     (directory / CONFIG_NAME).write_text(text, encoding="utf-8")
     return sha256

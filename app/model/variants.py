@@ -57,8 +57,10 @@ class ViTConfig:
             )
         if min(self.img_size) < 1 or min(self.grid_size) < 1:
             raise ValueError(f"an image of {self.img_size} px holds no patch of {self.patch_size * self.reduction} px")
-        if self.embed_dim % self.num_heads or (self.position.startswith("2d") and self.embed_dim % 2):
-            raise ValueError(f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}, or is odd")
+        if self.embed_dim % self.num_heads:
+            raise ValueError(f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}")
+        if self.embed_dim % 2 and self.position.startswith("2d"):
+            raise ValueError(f"embed_dim {self.embed_dim} is odd; position {self.position!r} needs two halves")
         if self.depth > _MAX_DEPTH:
             raise ValueError(f"depth {self.depth} is over {_MAX_DEPTH}")
         if self.embed_dim * self.mlp_ratio < 1 or self.norm_eps < 0:

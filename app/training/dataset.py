@@ -4,7 +4,7 @@ import hashlib
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -50,22 +50,25 @@ def load_dataset(path: Path, spec: PreprocessSpec, progress: Progress = lambda d
     Every image goes through the same decoder and preprocessing as in serving. Hidden files are left out.
     Raises DatasetError if there is nothing to read, one class only, an image outside the class folders, or one broken.
     """
-    names = sorted(_names(path), key=lambda name: (_class_of(name), name))
-    numbers = {name: i for i, name in enumerate(sorted({_class_of(name) for name in names}))}
-    if "" in numbers:
-        raise DatasetError(f"{path}: {names[0]} lies in no folder; each image must lie in one named after its class")
-    if len(numbers) < 2:
-        raise DatasetError(
-            f"{path}: found {len(names)} images, {len(numbers)} classes; at least two classes are needed"
-        )
-    images = np.empty((len(names), spec.height, spec.width, 3), dtype=np.uint8)
-    for i, (name, data) in enumerate(zip(names, _read(path, names), strict=True)):
-        try:
-            preprocess(data, spec, DecodeLimits(), images[i])
-        except RequestError as error:
-            raise DatasetError(f"{path}: {name}: {error}") from error
-        progress(i + 1, len(names))
-    targets = torch.tensor([numbers[_class_of(name)] for name in names])
+    with ImageFiles(path) as files:
+        names = files.names
+        numbers = {name: i for i, name in enumerate(sorted({class_of(name) for name in names}))}
+        if "" in numbers:
+            raise DatasetError(
+                f"{path}: {names[0]} lies in no folder; each image must lie in one named after its class"
+            )
+        if len(numbers) < 2:
+            raise DatasetError(
+                f"{path}: found {len(names)} images, {len(numbers)} classes; at least two classes are needed"
+            )
+        images = np.empty((len(names), spec.height, spec.width, 3), dtype=np.uint8)
+        for i, name in enumerate(names):
+            try:
+                preprocess(files.read(name), spec, DecodeLimits(), images[i])
+            except RequestError as error:
+                raise DatasetError(f"{path}: {name}: {error}") from error
+            progress(i + 1, len(names))
+    targets = torch.tensor([numbers[class_of(name)] for name in names])
     return Dataset(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), targets, tuple(numbers))
 
 
@@ -95,37 +98,52 @@ def list_images(folder: Path) -> list[str]:
     return sorted(filter(_is_image, names))
 
 
-def _class_of(name: str) -> str:
+def class_of(name: str) -> str:
+    """The class of an image of `ImageFiles`: the name of the folder it lies in, or "" for none."""
     return PurePosixPath(name).parent.name
 
 
-def _names(path: Path) -> list[str]:
-    if path.is_dir():
-        return list_images(path)
-    if not path.exists():
-        raise DatasetError(f"{path}: there is no such file or folder")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return [entry.filename for entry in archive.infolist() if not entry.is_dir() and _is_image(entry.filename)]
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DatasetError(f"{path}: neither a folder nor a zip of images: {error}") from error
+class ImageFiles:
+    """The image files of a folder or zip, a context manager; `names` are sorted by class, then by path.
+
+    Images are told by their suffix; hidden files are left out. Raises DatasetError if there is no such thing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._archive = None if path.is_dir() else self._open(path)
+        found = list_images(path) if self._archive is None else self._members(self._archive)
+        self.names = sorted(found, key=lambda name: (class_of(name), name))
+
+    def __enter__(self) -> "ImageFiles":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._archive is not None:
+            self._archive.close()
+
+    def read(self, name: str) -> bytes:
+        """The file's bytes; from any thread. Raises DatasetError if it is damaged, encrypted or gone."""
+        try:
+            return self._archive.read(name) if self._archive else (self.path / name).read_bytes()
+        except _READ_ERRORS as error:
+            raise DatasetError(f"{self.path}: {name} cannot be read: {error}") from error
+
+    @staticmethod
+    def _open(path: Path) -> zipfile.ZipFile:
+        if not path.exists():
+            raise DatasetError(f"{path}: there is no such file or folder")
+        try:
+            return zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise DatasetError(f"{path}: neither a folder nor a zip of images: {error}") from error
+
+    @staticmethod
+    def _members(archive: zipfile.ZipFile) -> list[str]:
+        return [entry.filename for entry in archive.infolist() if not entry.is_dir() and _is_image(entry.filename)]
 
 
 def _is_image(name: str) -> bool:
     """By suffix; what macOS and editors leave behind (`__MACOSX/._cat.jpg`) is none."""
     parts = PurePosixPath(name).parts
     return PurePosixPath(name).suffix.lower() in _SUFFIXES and not any(p.startswith((".", "__MACOSX")) for p in parts)
-
-
-def _read(path: Path, names: list[str]) -> Iterator[bytes]:
-    archive = None if path.is_dir() else zipfile.ZipFile(path)
-    try:
-        for name in names:
-            try:
-                data = archive.read(name) if archive else (path / name).read_bytes()
-            except _READ_ERRORS as error:
-                raise DatasetError(f"{path}: {name} cannot be read: {error}") from error
-            yield data
-    finally:
-        if archive:
-            archive.close()

@@ -67,7 +67,15 @@ class Trainer:
         self, recipe: Recipe, spec: PreprocessSpec, classes: int, device: torch.device, precision: torch.dtype
     ) -> None:
         torch.manual_seed(recipe.seed)
-        config = replace(variant(recipe.variant), num_classes=classes, drop_path_rate=recipe.drop_path_rate)
+        try:
+            config = replace(
+                variant(recipe.variant),
+                num_classes=classes,
+                drop_path_rate=recipe.drop_path_rate,
+                patch_drop_rate=recipe.patch_drop_rate,
+            )
+        except ValueError as error:
+            raise SetupError(f"{recipe.variant}: {error}") from error
         self.recipe, self.device, self.precision = recipe, device, precision
         self.master = VisionTransformer(config)
         self.master.init_weights()

@@ -11,6 +11,17 @@ from torch import Tensor
 
 _TEMPERATURES: Final = (0.2, 5.0)  # a fit beyond would say more about too few images than about the network
 _BINS: Final = 15
+_PRECISION: Final = 0.95  # of the answers called sure
+_LEAST_ANSWERS: Final = 20  # fewer cannot show a precision of 95 %
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Answers of similar confidence: how many, and the means of their confidence and of being right, 0 … 1."""
+
+    images: int
+    confidence: float
+    accuracy: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +29,8 @@ class Evaluation:
     """A network on its validation images; shares are 0 … 1.
 
     `confusion[truth][answer]` counts images. `raw_calibration_error` is before, `calibration_error` after the
-    logits were divided by `temperature`, which was fitted on these same images.
+    logits were divided by `temperature`, which was fitted on these same images. `threshold` and `bins` are of the
+    scores after it.
     """
 
     accuracy: float
@@ -26,6 +38,8 @@ class Evaluation:
     temperature: float
     raw_calibration_error: float
     calibration_error: float
+    threshold: float | None
+    bins: tuple[Bin, ...]
 
     @property
     def images(self) -> int:
@@ -46,22 +60,51 @@ def evaluate_logits(logits: Tensor, targets: Tensor) -> Evaluation:
     classes = logits.shape[1]
     temperature = fit_temperature(logits, targets)
     counts = torch.bincount(targets * classes + logits.argmax(dim=1), minlength=classes * classes)
+    confidence, right = _judge(logits / temperature, targets)
+    bins = reliability(confidence, right)
     return Evaluation(
-        accuracy=(logits.argmax(dim=1) == targets).double().mean().item(),
+        accuracy=right.mean().item(),
         confusion=tuple(map(tuple, counts.view(classes, classes).tolist())),
         temperature=temperature,
-        raw_calibration_error=expected_calibration_error(logits, targets),
-        calibration_error=expected_calibration_error(logits / temperature, targets),
+        raw_calibration_error=calibration_error(reliability(*_judge(logits, targets))),
+        calibration_error=calibration_error(bins),
+        threshold=confidence_threshold(confidence, right),
+        bins=bins,
     )
 
 
-def expected_calibration_error(logits: Tensor, targets: Tensor) -> float:
-    """Gap between confidence and accuracy, averaged over 15 bins of equal width by their images (arXiv 1706.04599)."""
+def _judge(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """(score of the best class, 1 where it is the right one and else 0), both (n,) in float64."""
     confidence, answers = logits.double().softmax(dim=1).max(dim=1)
-    right = (answers == targets).double()
-    bins = (confidence * _BINS).long().clamp_(max=_BINS - 1)
-    gap = torch.zeros(_BINS, dtype=torch.float64).index_add_(0, bins, confidence - right)
-    return gap.abs().sum().item() / len(targets)
+    return confidence, (answers == targets).double()
+
+
+def reliability(confidence: Tensor, right: Tensor) -> tuple[Bin, ...]:
+    """Answers (n,) sorted into 15 bins of equal width by their score (arXiv 1706.04599)."""
+    place = (confidence * _BINS).long().clamp_(max=_BINS - 1)
+    counts = torch.bincount(place, minlength=_BINS)
+    sums = (torch.bincount(place, weights=values, minlength=_BINS) for values in (confidence, right))
+    means = ((total / counts.clamp(min=1)).tolist() for total in sums)
+    return tuple(map(Bin, counts.tolist(), *means))
+
+
+def calibration_error(bins: tuple[Bin, ...]) -> float:
+    """Expected calibration error: gap between confidence and accuracy, averaged over the bins by their images."""
+    images = sum(each.images for each in bins)
+    return sum(each.images * abs(each.confidence - each.accuracy) for each in bins) / max(images, 1)
+
+
+def confidence_threshold(confidence: Tensor, right: Tensor) -> float | None:
+    """The lowest score such that the answers with at least that score are right in 95 % of the cases.
+
+    None where no score does it for 20 answers or more.
+    """
+    scores, order = confidence.sort(descending=True)
+    count = torch.arange(1, len(scores) + 1)
+    precise = right[order].cumsum(dim=0) / count >= _PRECISION
+    complete = torch.cat([scores[1:] < scores[:-1], torch.ones(1, dtype=torch.bool)])  # no equal score follows
+    good = (precise & complete & (count >= _LEAST_ANSWERS)).nonzero().flatten()
+    return math.floor(scores[good[-1]].item() * 1e6) / 1e6 if len(good) else None
 
 
 def fit_temperature(logits: Tensor, targets: Tensor) -> float:

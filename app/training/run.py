@@ -153,6 +153,7 @@ def _finish(
         preprocess=spec,
         sha256=None,
         temperature=evaluation.temperature,
+        threshold=evaluation.threshold,
     )
     summary = {
         "data": _data_name(config),

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -132,7 +133,7 @@ class FakeClassifier:
 
 
 async def collect(fake: FakeClassifier, numbers: list[int], in_flight: int) -> list[Result]:
-    sources = [Source(str(n), data=bytes([n])) for n in numbers]
+    sources = [Source(str(n), partial(bytes, [n])) for n in numbers]
     return [r async for r in classify_in_order(cast(Classifier, fake), sources, 1, in_flight)]
 
 
@@ -168,7 +169,7 @@ async def test_a_full_queue_is_tried_again_later():
 async def test_work_that_nobody_waits_for_is_cancelled():
     fake = FakeClassifier()
     before = asyncio.all_tasks()
-    sources = [Source(str(n), data=bytes([200])) for n in range(4)]
+    sources = [Source(str(n), partial(bytes, [200])) for n in range(4)]
     results = classify_in_order(cast(Classifier, fake), sources, 1, 4)
     task = asyncio.ensure_future(anext(results))
     for _ in range(10):

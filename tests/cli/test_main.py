@@ -35,7 +35,8 @@ def test_help_needs_no_heavy_import(arguments: list[str]):
         "import sys, app.cli.main as m\n"
         "try: m.main(sys.argv[1:])\n"
         "except SystemExit: pass\n"
-        "sys.stderr.write(' '.join({'torch', 'numpy', 'PIL', 'fastapi', 'uvicorn', 'rich'} & set(sys.modules)))"
+        "sys.stderr.write(' '.join({'torch', 'numpy', 'PIL', 'fastapi', 'uvicorn', 'rich', 'matplotlib'} "
+        "& set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
@@ -54,7 +55,7 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize(
     ("typed", "hint"),
-    [("clasify", "did you mean 'classify'?"), ("xyz", "there are: serve, classify, train, convert, models")],
+    [("clasify", "did you mean 'classify'?"), ("xyz", "there are: serve, classify, train, convert, inspect, models")],
 )
 def test_an_unknown_command_is_answered_with_a_hint(typed: str, hint: str, capsys: pytest.CaptureFixture[str]):
     assert main([typed, "photo.jpg"]) == 2

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from app.training.report import evaluate_logits, expected_calibration_error, fit_temperature
+from app.training.report import confidence_threshold, evaluate_logits, fit_temperature
 
 
 def logits_with_confidence(confidence: float, answers: list[int], classes: int = 2) -> torch.Tensor:
@@ -14,6 +14,10 @@ def logits_with_confidence(confidence: float, answers: list[int], classes: int =
     scores = torch.full((len(answers), classes), (1 - confidence) / (classes - 1))
     scores[torch.arange(len(answers)), torch.tensor(answers)] = confidence
     return scores.log()
+
+
+def expected_calibration_error(logits: torch.Tensor, targets: torch.Tensor) -> float:
+    return evaluate_logits(logits, targets).raw_calibration_error
 
 
 def test_accuracy_confusion_precision_and_recall_by_hand():
@@ -70,3 +74,33 @@ def test_calibration_lowers_the_error_of_an_overconfident_network():
 def test_a_few_easy_images_do_not_make_the_temperature_extreme():
     assert 0.2 <= fit_temperature(torch.tensor([[9.0, 0.0], [0.0, 9.0]]), torch.tensor([0, 1])) <= 5
     assert math.isclose(fit_temperature(torch.tensor([[9.0, 0.0]]), torch.tensor([1])), 5, rel_tol=1e-3)
+
+
+def test_the_bins_hold_every_answer_at_its_confidence():
+    sure, unsure = logits_with_confidence(0.9, [0] * 30), logits_with_confidence(0.6, [0] * 10)
+    evaluation = evaluate_logits(torch.cat([sure, unsure]), torch.tensor([0] * 27 + [1] * 3 + [0] * 6 + [1] * 4))
+    filled = [each for each in evaluation.bins if each.images]
+    assert [each.images for each in filled] == [10, 30]
+    assert [each.accuracy for each in filled] == pytest.approx([0.6, 0.9])
+    assert [each.confidence for each in filled] == pytest.approx([0.6, 0.9], abs=0.02)  # after a fitted temperature
+    assert sum(each.images for each in evaluation.bins) == evaluation.images
+
+
+@pytest.mark.parametrize(
+    ("scores", "right", "threshold"),
+    [
+        pytest.param([0.9] * 19 + [0.8], [1] * 19 + [0], 0.8, id="19 of 20 are 95 %"),
+        pytest.param([0.9] * 19 + [0.8] * 2, [1] * 19 + [0] * 2, None, id="equal scores stay together"),
+        pytest.param([0.9] * 19, [1] * 19, None, id="19 answers show nothing"),
+        pytest.param([0.9] * 20 + [0.5] * 20, [1] * 20 + [0] * 20, 0.9, id="the sure ones"),
+        pytest.param([0.99] * 2 + [0.9] * 58, [0] * 2 + [1] * 58, 0.9, id="early mistakes are made good"),
+        pytest.param([0.3] * 25, [1] * 25, 0.3, id="always right"),
+        pytest.param([0.9] * 50, [0] * 50, None, id="never right"),
+    ],
+)
+def test_the_threshold_keeps_answers_that_are_right_in_95_percent(
+    scores: list[float], right: list[int], threshold: float | None
+):
+    order = torch.randperm(len(scores), generator=torch.Generator().manual_seed(3))
+    found = confidence_threshold(torch.tensor(scores).double()[order], torch.tensor(right).double()[order])
+    assert found == (None if threshold is None else pytest.approx(threshold, abs=2e-6))

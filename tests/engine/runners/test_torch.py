@@ -84,7 +84,7 @@ def test_warm_up_runs_every_size() -> None:
     seen: list[int] = []
 
     class Watched(VisionTransformer):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
             seen.append(x.shape[0])
             return super().forward(x)
 
