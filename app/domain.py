@@ -36,6 +36,7 @@ class Prediction:
     label: str
     index: int
     score: float
+    id: str | None = None  # WordNet's, where the labels are ImageNet's
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +75,5 @@ class ModelInfo:
     precision: str
     threshold: float | None = None  # answers with at least this score were right in 95 % of the cases on validation
     notice: str | None = None
+    label_ids: tuple[str, ...] = field(default=(), repr=False)  # WordNet's, one a label, or none
+    source: str | None = None  # hf-hub:owner/name@commit

@@ -13,11 +13,11 @@ def mapping(value: Any, name: str) -> dict[str, Any]:
     return value
 
 
-def items(value: Any, name: str, count: int) -> list[Any]:
-    """A list of so many values."""
+def items(value: Any, name: str, count: int | None = None) -> list[Any]:
+    """A list, of so many values if `count` is given."""
     if not isinstance(value, list | tuple):
         raise TypeError(f"{name} is {type(value).__name__}, not a list")
-    if len(value) != count:
+    if count is not None and len(value) != count:
         raise ValueError(f"there are {len(value)} {name} values where {count} are needed")
     return list(value)
 

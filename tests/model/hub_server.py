@@ -23,17 +23,18 @@ class Repository:
 
     def commit(self, revision: str) -> str | None:
         """The hash of a branch or of a hash; None: there is no such revision."""
-        hashes = list(self._by_hash())
-        return hashes[-1] if revision == "main" else revision if revision in hashes else None
+        if revision == "main":
+            return self.hashes[-1]
+        return revision if revision in self.hashes else None
 
     def files(self, commit: str) -> dict[str, bytes]:
         """The files of a commit by its hash."""
-        return self._by_hash()[commit]
+        return self.commits[self.hashes.index(commit)]
 
-    def _by_hash(self) -> dict[str, dict[str, bytes]]:
-        return {
-            hashlib.sha1(repr((i, sorted(files))).encode()).hexdigest(): files for i, files in enumerate(self.commits)
-        }
+    @property
+    def hashes(self) -> list[str]:
+        """One a commit, in order."""
+        return [hashlib.sha1(repr((i, sorted(files))).encode()).hexdigest() for i, files in enumerate(self.commits)]
 
 
 @dataclass
