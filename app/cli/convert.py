@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.errors import PackageError
-from app.model.checkpoints.families import FAMILIES
+from app.model.preprocessing import FAMILIES
 
 if TYPE_CHECKING:
     from app.model.checkpoints.load import ConvertOptions
@@ -39,7 +39,7 @@ def configure(parser: ArgumentParser) -> None:
     )
     open_.add_argument(
         "--preprocess",
-        choices=tuple(FAMILIES),
+        choices=FAMILIES,
         help="whose way to prepare an image; default: the files' beside the weights, else that of the format",
     )
     open_.add_argument(
@@ -66,7 +66,7 @@ def _into_package(args: Namespace) -> int:
     package = result.package
     source = {"name": args.source.name, "format": result.layout, "sha256": dict(result.sha256)}
     try:
-        save_package(args.destination, package, result.dtype, {"source": source})
+        save_package(args.destination, package, result.dtype, {"checkpoint": source})
     except OSError as error:
         raise PackageError(f"{args.destination}: cannot be written: {error}") from error
     config, spec = package.network.config, package.preprocess

@@ -1,5 +1,6 @@
 """Owns what `VIT_MODEL` may name and how each comes into memory; does not choose devices."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -7,7 +8,8 @@ import torch
 from torch import Tensor
 
 from app.domain import PreprocessSpec
-from app.errors import PackageError
+from app.errors import HubError, PackageError
+from app.model import hub
 from app.model.package import CONFIG_NAME, ModelPackage, load_package
 from app.model.variants import ViTConfig, variant
 from app.model.vit import VisionTransformer
@@ -32,9 +34,9 @@ class NoForward(VisionTransformer):
 
 
 def load_model(source: str) -> ModelPackage:
-    """Loads `embedded`, a package's directory, `random:<variant>` or `noop`.
+    """Loads `embedded`, a package's directory, `hf-hub:owner/name[@revision]`, `random:<variant>` or `noop`.
 
-    Raises PackageError or UnknownVariant.
+    Raises PackageError, HubError or UnknownVariant.
     """
     if source == "embedded":
         return load_package(EMBEDDED)
@@ -43,12 +45,23 @@ def load_model(source: str) -> ModelPackage:
     kind, _, rest = source.partition(":")
     if kind == "random":
         return _random(rest)
+    if kind == hub.SCHEME:
+        return _from_hub(rest)
     directory = Path(source).expanduser()
     if directory.is_dir():
         return load_package(directory)
     raise PackageError(
-        f"{source!r} is neither `embedded`, `noop`, `random:<variant>` nor a directory with {CONFIG_NAME}"
+        f"{source!r} is neither `embedded`, `noop`, `random:<variant>`, `{hub.SCHEME}:owner/name` nor a directory "
+        f"with {CONFIG_NAME}"
     )
+
+
+def _from_hub(reference: str) -> ModelPackage:
+    snapshot = hub.download(reference)
+    package = load_package(snapshot.path)
+    if snapshot.sha256 not in (None, package.sha256):
+        raise HubError(f"{snapshot.path}: the weights are not those of {snapshot.source}; remove the folder")
+    return replace(package, source=snapshot.source)
 
 
 def _random(name: str) -> ModelPackage:

@@ -18,7 +18,7 @@ from app.model.checkpoints import hf, npz, timm, torchvision
 from app.model.checkpoints.infer import CONSTANTS
 from app.model.checkpoints.rules import Dims, Layout, write
 from app.model.checkpoints.transformers_config import hf_config, hf_preprocessor
-from app.model.package import CONFIG_NAME, WEIGHTS_NAME, ModelPackage, document, load_package
+from app.model.package import CONFIG_NAME, WEIGHTS_NAME, ModelPackage, load_package, read_json
 from app.model.variants import ViTConfig
 
 FORMATS: Final[dict[str, tuple[Layout, ...]]] = {
@@ -60,7 +60,7 @@ def export_package(package: Path, kind: str, destination: Path) -> Exported:
     ]
     if kind == "timm" and config.representation_size:
         remarks.append("timm 1.0 leaves out the layer before the head (pre_logits) when it loads this")
-    _save(destination, written, _documents(kind, layout, loaded))
+    _save(destination, written, _documents(kind, layout, loaded, package))
     return Exported(layout.name, tuple(remarks))
 
 
@@ -103,14 +103,18 @@ def _constants(kind: str) -> dict[str, Any]:
     return {name: getattr(usual, name) for name in sorted(names)} | CONSTANTS[kind]
 
 
-def _documents(kind: str, layout: Layout, package: ModelPackage) -> dict[str, dict[str, Any]]:
+def _documents(kind: str, layout: Layout, package: ModelPackage, folder: Path) -> dict[str, dict[str, Any]]:
     """The JSON files that belong beside the weights in a folder."""
     if kind == "hf":
         return {
             CONFIG_NAME: hf_config(package, layout.name.rpartition(" ")[2]),
             "preprocessor_config.json": hf_preprocessor(package.preprocess),
         }
-    return {CONFIG_NAME: document(package)} if kind == "timm" else {}
+    if kind == "timm":  # a package has timm's, and one key of our own
+        return {
+            CONFIG_NAME: {key: value for key, value in read_json(folder / CONFIG_NAME).items() if key != "vit_serve"}
+        }
+    return {}
 
 
 def _save(destination: Path, tensors: Mapping[str, Tensor], documents: Mapping[str, dict[str, Any]]) -> None:

@@ -13,7 +13,6 @@ from app.errors import PackageError
 from app.model.checkpoints.read import StoredTensor, open_tensors
 from app.model.package import CONFIG_NAME, file_sha256, read_json
 
-PREPROCESSOR_NAME: Final = "preprocessor_config.json"
 _WHOLE: Final = ("model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
 _SHARDED: Final = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _SUFFIXES: Final = (".safetensors", ".pth", ".pt", ".bin", ".npz")
@@ -26,6 +25,7 @@ class Files:
     tensors: Mapping[str, StoredTensor]
     config: Mapping[str, Any] | None  # config.json
     preprocessor: Mapping[str, Any] | None  # preprocessor_config.json
+    class_indices: Mapping[str, Any] | None  # class_indices.json, which the tutorial writes
     sha256: Mapping[str, str]  # by file name
 
 
@@ -35,14 +35,15 @@ def open_files(source: Path) -> Files:
     Raises PackageError if there are no weights, or several, or if a file named after its SHA-256 has another.
     """
     if source.is_file():
-        return Files(open_tensors(source), None, None, {source.name: _digest(source)})
+        return Files(open_tensors(source), None, None, None, {source.name: _digest(source)})
     if not source.is_dir():
         raise PackageError(f"{source}: there is no such file or folder")
     tensors, paths = _weights(source)
     return Files(
         tensors,
         _document(source / CONFIG_NAME),
-        _document(source / PREPROCESSOR_NAME),
+        _document(source / "preprocessor_config.json"),
+        _document(source / "class_indices.json"),
         {path.name: _digest(path) for path in paths},
     )
 

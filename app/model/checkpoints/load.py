@@ -12,15 +12,17 @@ from torch import Tensor
 from app.domain import PreprocessSpec
 from app.errors import PackageError
 from app.model.checkpoints.beside import Stated, stated
-from app.model.checkpoints.families import preprocess_of
 from app.model.checkpoints.folder import Files, open_files
 from app.model.checkpoints.infer import CONSTANTS, Inferred, infer_config
 from app.model.checkpoints.npz import num_heads
 from app.model.checkpoints.read import StoredTensor
-from app.model.checkpoints.rules import Match
+from app.model.checkpoints.rules import Layout, Match
 from app.model.checkpoints.sniff import sniff
 from app.model.checkpoints.unstack import unstacked
+from app.model.labels.choose import choose_labels
+from app.model.labels.imagenet import LabelSet
 from app.model.package import DEAD_HEAD, ModelPackage
+from app.model.preprocessing import preprocess_named
 from app.model.resize import ResizeMode, resize_state
 from app.model.variants import VARIANTS, ViTConfig, variant
 from app.model.vit import VisionTransformer
@@ -43,7 +45,7 @@ class ConvertOptions:
     """What a checkpoint may leave open; None takes what its files say, else the stated default."""
 
     heads: int | None = None
-    preprocess: str | None = None  # one of FAMILIES; default: that of the format
+    preprocess: str | None = None  # one of preprocessing.FAMILIES; default: that of the format
     size: tuple[int, int] | None = None  # pixels, (height, width); the position table is resized to it
     labels: tuple[str, ...] | None = None
     variant: str | None = None  # one of VARIANTS, where the shapes must be its own
@@ -86,8 +88,9 @@ def read_checkpoint(path: Path, options: ConvertOptions = ConvertOptions()) -> C
         if options.size is not None and options.size != config.img_size:
             state, config = resize_state(state, config, options.size, _RESIZE[found.layout.format])
             remarks.append(f"position table resized from {inferred.config.img_size} to {options.size} px")
-        spec, assumed = _preprocess(found.layout.format, path, config, facts, options)
+        spec, assumed = _preprocess(found.layout, path, config, facts, options)
         remarks += [assumed] if assumed else []
+        labels = _labels(config, files, options, headless="head.weight" not in found.sources)
     except (ValueError, TypeError) as error:
         raise PackageError(f"{path}: {error}") from error
     except PackageError as error:
@@ -105,7 +108,8 @@ def read_checkpoint(path: Path, options: ConvertOptions = ConvertOptions()) -> C
         name=f"{architecture}.{tag}",
         architecture=architecture,
         network=network.eval().requires_grad_(False),
-        labels=_labels(config, facts, options),
+        labels=labels.names,
+        label_ids=labels.ids,
         preprocess=spec,
         sha256=next(iter(files.sha256.values())) if len(files.sha256) == 1 else None,
     )
@@ -187,15 +191,39 @@ def _read(found: Match, tensors: Mapping[str, StoredTensor], config: ViTConfig) 
 
 
 def _preprocess(
-    kind: str, path: Path, config: ViTConfig, facts: Stated, options: ConvertOptions
+    layout: Layout, path: Path, config: ViTConfig, facts: Stated, options: ConvertOptions
 ) -> tuple[PreprocessSpec, str | None]:
     height, width = config.img_size
     if options.preprocess is not None:
-        return preprocess_of(options.preprocess, height, width), None
+        return preprocess_named(options.preprocess, height, width), None
     if facts.preprocess is not None:
-        return replace(facts.preprocess, height=height, width=width), None
-    family = "deit" if kind == "timm" and (config.distilled or "deit" in path.name.lower()) else kind
-    return preprocess_of(family, height, width), f"assumed: images prepared as for {family} (--preprocess)"
+        return _at_size(facts.preprocess, height, width), None
+    family = _family(layout, path, config)
+    return preprocess_named(family, height, width), f"assumed: images prepared as for {family} (--preprocess)"
+
+
+def _at_size(spec: PreprocessSpec, height: int, width: int) -> PreprocessSpec:
+    """The same way to prepare an image for another size of it: the crop keeps its share."""
+    if (spec.height, spec.width) == (height, width):
+        return spec
+    resize = spec.resize_px
+    if isinstance(resize, tuple):
+        resize = (round(resize[0] * height / spec.height), round(resize[1] * width / spec.width))
+    elif resize is not None:
+        resize = round(resize * min(height, width) / min(spec.height, spec.width))
+    return replace(spec, height=height, width=width, resize_px=resize)
+
+
+def _family(layout: Layout, path: Path, config: ViTConfig) -> str:
+    """Whose way of preparing images files of this layout most likely were trained for."""
+    if layout.format == "hf":
+        return "hf-deit" if config.distilled else "hf-vit" if config.backbone_layers is None else "hf-vit-hybrid"
+    if layout.format == "torchvision":
+        large = (config.embed_dim, config.patch_size) == (1024, 16)
+        return "torchvision-swag" if min(config.img_size) > 256 else "torchvision-l16" if large else "torchvision"
+    if layout.format == "npz":
+        return "big-vision" if "big_vision" in layout.name else "google"
+    return "timm-deit" if config.distilled or "deit" in path.name.lower() else "timm-augreg"
 
 
 def _architecture(config: ViTConfig, facts: Stated, options: ConvertOptions) -> str:
@@ -217,13 +245,10 @@ def _architecture(config: ViTConfig, facts: Stated, options: ConvertOptions) -> 
     return next((name for name in names if VARIANTS[name].img_size == config.img_size), (names or [_NO_VARIANT])[0])
 
 
-def _labels(config: ViTConfig, facts: Stated, options: ConvertOptions) -> tuple[str, ...]:
-    labels = options.labels if options.labels is not None else facts.labels
-    if labels is None:
-        return tuple(f"class_{i}" for i in range(config.num_classes))
-    if len(labels) != config.num_classes:
-        raise PackageError(f"there are {len(labels)} labels for {config.num_classes} classes")
-    return labels
+def _labels(config: ViTConfig, files: Files, options: ConvertOptions, headless: bool) -> LabelSet:
+    if options.labels is not None:
+        return choose_labels({"label_names": list(options.labels)}, config.num_classes)
+    return choose_labels({} if headless else files.config or {}, config.num_classes, files.class_indices)
 
 
 def _dtype(files: Files) -> torch.dtype:

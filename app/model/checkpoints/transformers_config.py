@@ -52,16 +52,20 @@ def hf_config(package: ModelPackage, class_name: str) -> dict[str, Any]:
 
 
 def hf_preprocessor(spec: PreprocessSpec) -> dict[str, Any]:
-    """`preprocessor_config.json`; only Bit's processor resizes the short side and crops."""
+    """`preprocessor_config.json`: ViT's processor squashes, DeiT's crops then, Bit's resizes the short side and crops."""
     size = {"height": spec.height, "width": spec.width}
-    squash = spec.crop_mode == "squash"
-    edge = {"shortest_edge": int(min(spec.height, spec.width) / spec.crop_pct)}
+    resized: dict[str, int] = size
+    if isinstance(spec.resize_px, tuple):
+        resized = {"height": spec.resize_px[0], "width": spec.resize_px[1]}
+    elif spec.crop_mode != "squash":
+        resized = {"shortest_edge": spec.resize_px or int(min(spec.height, spec.width) / spec.crop_pct)}
+    kind = "Bit" if "shortest_edge" in resized else "ViT" if resized == size else "DeiT"
     return {
-        "image_processor_type": "ViTImageProcessor" if squash else "BitImageProcessor",
+        "image_processor_type": f"{kind}ImageProcessor",
         "do_resize": True,
-        "size": size if squash else edge,
-        "resample": _RESAMPLE[spec.interpolation],
-        "do_center_crop": not squash,
+        "size": resized,
+        "resample": _RESAMPLE.get(spec.interpolation, _RESAMPLE["box"]),
+        "do_center_crop": kind != "ViT",
         "crop_size": size,
         "do_rescale": True,
         "rescale_factor": 1 / 255,
