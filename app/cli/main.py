@@ -38,9 +38,7 @@ COMMANDS: Final = {
         "measure a model or a running server on images of known classes", evaluate.configure, evaluate.run
     ),
     "train": Command("make a model package from a folder or zip of images", train.configure, train.run),
-    "convert": Command(
-        "bring a checkpoint of another library into a model package, or back", convert.configure, convert.run
-    ),
+    "convert": Command("make a model package of another library's weights, or back", convert.configure, convert.run),
     "inspect": Command("show what a model is made of and where it looks", inspect.configure, inspect.run),
     "models": Command("list what can be served and how to name it", models.configure, models.run),
 }

@@ -9,10 +9,11 @@ from torch import Tensor
 from app.model.checkpoints.load import Converted, ConvertOptions, read_checkpoint
 from app.model.vit import VisionTransformer
 
+DEFAULT = ConvertOptions()
 ATOL = {"float32": 1e-5, "float64": 1e-10}
 
 
-def converted(case: Path, options: ConvertOptions = ConvertOptions()) -> Converted:
+def converted(case: Path, options: ConvertOptions = DEFAULT) -> Converted:
     """Our reading of a case's weights: the one file of them, or the folder as on the hub."""
     bare = sorted(case.glob("weights.*"))
     return read_checkpoint(bare[0] if bare else case, options)

@@ -31,8 +31,8 @@ def made(library: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-def run_reference(command: str, library: str, folder: Path) -> None:
-    """Runs `reference.py` where the library is installed; skips, or in CI fails, where it is not."""
+def run_reference(command: str, library: str, folder: Path, script: str = "reference.py") -> None:
+    """Runs the script beside this file where the library is installed; skips, or in CI fails, where it is not."""
     paths = [LIBRARIES / name for name in NEEDS[library]]
     if absent := [path.name for path in paths if not path.is_dir()]:
         reason = f"{', '.join(absent)} not installed in {LIBRARIES}: `make parity` does it"
@@ -40,9 +40,8 @@ def run_reference(command: str, library: str, folder: Path) -> None:
             pytest.fail(reason)
         pytest.skip(reason)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [ROOT, *paths])), "HF_HUB_OFFLINE": "1"}
-    script = Path(__file__).parent / "reference.py"
     done = subprocess.run(
-        [sys.executable, str(script), command, library, str(folder)],
+        [sys.executable, str(Path(__file__).parent / script), command, library, str(folder)],
         env=environment,
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""Owns the writing of Google's `.npz` out of timm's tensors, by hand: a second opinion on the key map; reads nothing."""
+"""Owns the writing of Google's `.npz` out of timm's tensors, by hand, as a second opinion; reads nothing."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +30,8 @@ def write_npz(
         arrays |= {f"Transformer/encoderblock/{k}": np.stack([layer[k] for layer in layers]) for k in layers[0]}
     else:
         arrays |= {f"Transformer/encoderblock_{i}/{k}": v for i, layer in enumerate(layers) for k, v in layer.items()}
-    np.savez(path, **{f"{prefix}{name}": np.ascontiguousarray(array) for name, array in arrays.items()})
+    named: dict[str, Any] = {f"{prefix}{name}": np.ascontiguousarray(array) for name, array in arrays.items()}
+    np.savez(path, **named)
 
 
 def _block(w: dict[str, Any], i: int, heads: int, linen: bool) -> dict[str, Any]:

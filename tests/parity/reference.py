@@ -76,7 +76,7 @@ def make_timm(out: Path) -> None:
         if name == "plain":
             torch.save({"model": {f"module.{key}": value for key, value in state.items()}}, folder / "weights.pth")
         elif name == "hub":
-            save_for_hf(network, folder, model_args=arguments, safe_serialization=True)
+            save_for_hf(network, str(folder), model_args=arguments, safe_serialization=True)
         else:
             save_file(state, folder / "weights.safetensors")
         answer(network, folder, arguments.get("img_size", 224), lambda n, x: n(x))
@@ -114,7 +114,7 @@ def make_npz(out: Path) -> None:
         source = drawn(timm.create_model(architecture, **arguments))
         folder = new(out / name)
         write_npz(folder / "weights.npz", source.state_dict(), source.blocks[0].attn.num_heads, **form)
-        reader = drawn(timm.create_model(architecture, **arguments))
+        reader: Any = drawn(timm.create_model(architecture, **arguments))
         for parameter in reader.parameters():
             parameter.zero_()
         reader.load_pretrained(str(folder / "weights.npz"))
@@ -201,7 +201,7 @@ def new(folder: Path) -> Path:
 def read_timm(folder: Path, case: dict[str, Any]) -> Any:
     import timm
 
-    network = timm.create_model(case["architecture"], **case["arguments"])
+    network: Any = timm.create_model(case["architecture"], **case["arguments"])
     if case["file"].endswith(".npz"):
         network.load_pretrained(str(folder / case["file"]))
     else:

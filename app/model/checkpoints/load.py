@@ -79,30 +79,33 @@ def read_checkpoint(path: Path, options: ConvertOptions = ConvertOptions()) -> C
     tensors = unstacked(files.tensors)
     found = sniff(tensors, str(path))
     try:
-        facts = stated(files.config, files.preprocessor)
-        _check_keys(found, options)
-        inferred = _infer(found, tensors, facts, options)
-        state = _read(found, tensors, inferred.config)
-        config = inferred.config
-        remarks = [f"assumed: {text}" for text in inferred.assumptions]
-        if options.size is not None and options.size != config.img_size:
-            state, config = resize_state(state, config, options.size, _RESIZE[found.layout.format])
-            remarks.append(f"position table resized from {inferred.config.img_size} to {options.size} px")
-        spec, assumed = _preprocess(found.layout, path, config, facts, options)
-        remarks += [assumed] if assumed else []
-        labels = _labels(config, files, options, headless="head.weight" not in found.sources)
-    except (ValueError, TypeError) as error:
+        return _convert(path, files, tensors, found, options)
+    except (PackageError, ValueError, TypeError) as error:
         raise PackageError(f"{path}: {error}") from error
-    except PackageError as error:
-        raise PackageError(f"{path}: {error}") from error
+
+
+def _convert(
+    path: Path, files: Files, tensors: Mapping[str, StoredTensor], found: Match, options: ConvertOptions
+) -> Converted:
+    facts = stated(files.config, files.preprocessor)
+    _check_keys(found, options)
+    inferred = _infer(found, tensors, facts, options)
+    config, remarks = inferred.config, [f"assumed: {text}" for text in inferred.assumptions]
+    architecture = _architecture(config, facts, options)
+    state = _read(found, tensors, config)
+    if options.size is not None and options.size != config.img_size:
+        state, config = resize_state(state, config, options.size, _RESIZE[found.layout.format])
+        remarks.append(f"position table resized from {inferred.config.img_size} to {options.size} px")
+    spec, assumed = _preprocess(found.layout, path, config, facts, options)
+    labels = _labels(config, files, options, headless="head.weight" not in found.sources)
     with torch.device("meta"):
         network = VisionTransformer(config)
     network.load_state_dict(state, assign=True)
     if network.has_dead_head and not options.for_training:
-        raise PackageError(f"{path}: {DEAD_HEAD}")
+        raise PackageError(DEAD_HEAD)
+    remarks += [assumed] if assumed else []
     remarks += [f"left out: {key} ({reason})" for key, reason in sorted(found.ignored.items())]
     remarks += [f"left out: {key} (unknown)" for key in sorted(found.unused)]
-    architecture = _architecture(config, facts, options)
     tag = facts.tag or re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem if path.is_file() else path.resolve().name).strip("-")
     package = ModelPackage(
         name=f"{architecture}.{tag}",
@@ -113,8 +116,7 @@ def read_checkpoint(path: Path, options: ConvertOptions = ConvertOptions()) -> C
         preprocess=spec,
         sha256=next(iter(files.sha256.values())) if len(files.sha256) == 1 else None,
     )
-    dtype = _dtype(files)
-    return Converted(package, found.layout.name, found.layout.format, dtype, files.sha256, tuple(remarks))
+    return Converted(package, found.layout.name, found.layout.format, _dtype(files), files.sha256, tuple(remarks))
 
 
 def _check_keys(found: Match, options: ConvertOptions) -> None:

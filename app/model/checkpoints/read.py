@@ -2,6 +2,7 @@
 
 import argparse
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ def open_tensors(path: Path) -> dict[str, StoredTensor]:
 
 
 def _safetensors(path: Path) -> dict[str, StoredTensor]:
-    file = safe_open(path, framework="pt")  # stays open: the tensors are views of the mapped file
+    file: Any = safe_open(path, framework="pt")  # stays open: the tensors are views of the mapped file
     stored = {}
     for name in file.keys():  # noqa: SIM118 - no iterator
         header = file.get_slice(name)
@@ -70,7 +71,10 @@ def _torch(path: Path) -> dict[str, StoredTensor]:
         with zipfile.ZipFile(path) as archive:
             _check_ratio(path, sum(member.file_size for member in archive.infolist()))
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # training scripts put their options in
+        # Training scripts put their options in, as a Namespace. Of other protocols than its own the unpickler warns,
+        # and refuses what it does not know.
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             document = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         raise PackageError(

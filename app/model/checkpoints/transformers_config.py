@@ -52,7 +52,7 @@ def hf_config(package: ModelPackage, class_name: str) -> dict[str, Any]:
 
 
 def hf_preprocessor(spec: PreprocessSpec) -> dict[str, Any]:
-    """`preprocessor_config.json`: ViT's processor squashes, DeiT's crops then, Bit's resizes the short side and crops."""
+    """`preprocessor_config.json`: ViT's processor squashes, DeiT's crops after it, Bit's takes the short side."""
     size = {"height": spec.height, "width": spec.width}
     resized: dict[str, int] = size
     if isinstance(spec.resize_px, tuple):

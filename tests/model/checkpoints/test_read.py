@@ -106,7 +106,8 @@ def test_a_file_of_another_kind(content: bytes, tmp_path: Path):
 
 def test_npz_with_jaxs_bfloat16(tmp_path: Path):
     values = torch.tensor([1.5, -2.25, 1e20]).bfloat16()
-    np.savez(tmp_path / "w.npz", **{"a/b": values.view(torch.int16).numpy().view("V2")})
+    arrays: dict[str, Any] = {"a/b": values.view(torch.int16).numpy().view("V2")}
+    np.savez(tmp_path / "w.npz", **arrays)
     (stored,) = open_tensors(tmp_path / "w.npz").values()
     assert (stored.shape, stored.dtype) == ((3,), torch.bfloat16)
     assert torch.equal(stored.read(), values)
