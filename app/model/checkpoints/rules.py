@@ -172,23 +172,32 @@ def _place(candidates: Iterable[tuple[Rule, int]], key: str) -> tuple[Rule, int,
     return None
 
 
+def _rows(parts: list[Tensor]) -> Tensor:
+    """One below the other. Of shapes without memory torch.cat would import half of torch's compiler, for seconds."""
+    if not parts[0].is_meta:
+        return torch.cat(parts)
+    if len({part.shape[1:] for part in parts}) > 1:
+        raise RuntimeError("rows of different lengths")
+    return parts[0].new_empty((sum(len(part) for part in parts), *parts[0].shape[1:]))
+
+
 def _each(inward: Callable[[Tensor], Tensor], outward: Callable[[Tensor], Tensor]) -> Transform:
     return Transform(lambda parts: inward(parts[0]), lambda tensor, _: [outward(tensor)])
 
 
 SAME: Final = _each(lambda t: t, lambda t: t)
 # Fused rows [q; k; v] from three matrices (out, in) or three biases (out).
-STACK: Final = Transform(torch.cat, lambda tensor, _: list(tensor.chunk(3)))
+STACK: Final = Transform(_rows, lambda tensor, _: list(tensor.chunk(3)))
 # torch's (out, in) from JAX's (in, out); torch's OIHW from JAX's HWIO.
 DENSE: Final = _each(lambda t: t.T, lambda t: t.T)
 CONV: Final = _each(lambda t: t.permute(3, 2, 0, 1), lambda t: t.permute(2, 3, 1, 0))
 # JAX keeps heads as an axis: q, k, v are (D, H, d) with biases (H, d); the output projection is (H, d, D).
 QKV_KERNELS: Final = Transform(
-    lambda parts: torch.cat([part.flatten(1).T for part in parts]),
+    lambda parts: _rows([part.flatten(1).T for part in parts]),
     lambda tensor, dims: [part.T.unflatten(1, (dims.num_heads, -1)) for part in tensor.chunk(3)],
 )
 QKV_BIASES: Final = Transform(
-    lambda parts: torch.cat([part.flatten() for part in parts]),
+    lambda parts: _rows([part.flatten() for part in parts]),
     lambda tensor, dims: [part.unflatten(0, (dims.num_heads, -1)) for part in tensor.chunk(3)],
 )
 OUT_KERNEL: Final = Transform(
