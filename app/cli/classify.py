@@ -8,19 +8,27 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from app.errors import DatasetError, Overloaded, VitServeError
 
 if TYPE_CHECKING:
-    from app.classifier import Classifier
     from app.cli.results import Result
+    from app.domain import Classification
     from app.settings import Settings
 
 _DEFAULT_TOP_K: Final = 5
 _DAY_MS: Final = 86_400_000.0
 _SHORTEST_PAUSE_S: Final = 0.01
 _LONGEST_PAUSE_S: Final = 5.0
+
+
+class Door(Protocol):
+    """Whatever classifies: a model in this process, or a server."""
+
+    async def classify(self, data: bytes, *, top_k: int) -> "Classification":
+        """The best `top_k` classes. Raises VitServeError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +118,7 @@ async def _classify_all(settings: "Settings", sources: Sequence[Source], top_k: 
 
 
 async def classify_in_order(
-    classifier: "Classifier", sources: Sequence[Source], top_k: int, in_flight: int
+    classifier: "Door", sources: Sequence[Source], top_k: int, in_flight: int
 ) -> "AsyncIterator[Result]":
     """The results in the order of the sources, of which `in_flight` at most are being worked on."""
     pending: deque[asyncio.Task[Result]] = deque()
@@ -126,7 +134,7 @@ async def classify_in_order(
             task.cancel()
 
 
-async def _classify_one(classifier: "Classifier", source: Source, top_k: int) -> "Result":
+async def _classify_one(classifier: "Door", source: Source, top_k: int) -> "Result":
     from app.cli.results import Failure, Result
 
     try:

@@ -32,6 +32,7 @@ _PROCESSORS: Final = {
     "ViT": _Processor(224, True, "bilinear"),
     "DeiT": _Processor(256, True, "bicubic", 224),
     "ViTHybrid": _Processor(224, False, "bicubic", 224, _CLIP_MEAN, _CLIP_STD),
+    "Bit": _Processor(224, False, "bicubic", 224, _CLIP_MEAN, _CLIP_STD),  # the same, and still in transformers 5
 }
 
 

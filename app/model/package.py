@@ -67,7 +67,7 @@ def load_package(directory: Path, *, for_training: bool = False) -> ModelPackage
     for path in (config_path, weights_path):
         if not path.is_file():
             raise PackageError(f"{path}: there is no such file; a model package holds {CONFIG_NAME} and {WEIGHTS_NAME}")
-    config = _read_json(config_path)
+    config = read_json(config_path)
     try:
         architecture, vit_config, labels, spec = parse_config(config)
         own = mapping(config.get("vit_serve", {}), "vit_serve")
@@ -181,7 +181,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     if path.stat().st_size > _MAX_CONFIG_BYTES:
         raise PackageError(f"{path}: over {_MAX_CONFIG_BYTES} bytes, which no model's configuration needs")
     try:

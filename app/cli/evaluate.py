@@ -1,0 +1,188 @@
+"""Owns `vit-serve evaluate`: options, and which answers are asked for; does not judge them or write tables."""
+
+import asyncio
+import sys
+import time
+from argparse import ArgumentError, ArgumentParser, Namespace
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from app.errors import DatasetError
+
+if TYPE_CHECKING:
+    from app.cli.classify import Door
+    from app.cli.evaluation import Evaluated
+    from app.cli.results import Result
+    from app.settings import Settings
+    from app.training.dataset import ImageFiles
+    from app.training.measure import Answered
+
+_DAY_MS: Final = 86_400_000.0
+_IN_FLIGHT: Final = 32
+_ALL_SCORES: Final = 100  # classes up to which every score is asked for, so that the log loss is known
+_DESCRIPTION: Final = (
+    "Measures a model on images whose classes are known: DATA is a folder or zip with one folder for each class, named "
+    "as the model names it. MODEL is what --model of `serve` takes, or the address of a running server such as "
+    "http://localhost:8000. The images go the way of any request: decoded, resized and batched as in service."
+)
+
+
+class Model(NamedTuple):
+    """A door, and what is behind it."""
+
+    door: "Door"
+    name: str
+    labels: tuple[str, ...]
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Adds the options."""
+    from app.cli.options import add_settings
+
+    parser.description = _DESCRIPTION
+    parser.add_argument("subject", metavar="MODEL", help="a model, or the http(s) address of a running server")
+    parser.add_argument("data", type=Path, metavar="DATA", help="folder or zip of images, one folder for each class")
+    parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="FOLDER=LABEL",
+        help="images of this folder show that class; for folders named otherwise than the model does; repeatable",
+    )
+    parser.add_argument(
+        "--ignore-unknown", action="store_true", help="leave out folders that are named after none of the classes"
+    )
+    parser.add_argument(
+        "--out-of-scope",
+        type=Path,
+        metavar="DATA",
+        help="also a folder or zip of images that show none of the classes: how sure is the model of them?",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object for programs instead of tables")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="also write confusion.png and reliability.png there")
+    add_settings(parser, ("device", "precision"))
+    parser.epilog = "The exit code is 0 if every image was answered and 1 if one was not; the others still count."
+
+
+def run(args: Namespace) -> int:
+    """Measures; returns the exit code. Raises ArgumentError, SetupError."""
+    from app.cli.evaluation import write_pictures, write_report
+    from app.cli.options import read_settings
+    from app.training.dataset import ImageFiles
+
+    settings = read_settings(args, max_wait_ms=_DAY_MS, request_timeout_ms=_DAY_MS)
+    with ImageFiles(args.data) as files:
+        evaluated = asyncio.run(_evaluate(args, settings, files))
+    if args.out is not None:
+        write_pictures(evaluated, args.out)
+    write_report(evaluated, as_json=args.json)
+    return 1 if evaluated.failures else 0
+
+
+async def _evaluate(args: Namespace, settings: "Settings", files: "ImageFiles") -> "Evaluated":
+    from app.cli.evaluation import Evaluated
+    from app.training.dataset import ImageFiles
+    from app.training.measure import measure, measure_out_of_scope
+
+    async with _open(args.subject, settings) as model:
+        truths = _truths(files, model.labels, _mapping(args.map), args.ignore_unknown)
+        started_at = time.monotonic()
+        results = await _ask(model, files, list(truths))
+        seconds = time.monotonic() - started_at
+        answers, failures = _sort(results, truths)
+        beyond = None
+        if args.out_of_scope is not None:
+            with ImageFiles(args.out_of_scope) as others:
+                nothing = dict.fromkeys(others.names)
+                foreign, more = _sort(await _ask(model, others, others.names), nothing)
+                failures += more
+                beyond = measure_out_of_scope(foreign, model.labels) if foreign else None
+    if not answers:
+        raise DatasetError(f"{args.data}: not one of its {len(truths)} images was answered: {failures[0][1]}")
+    rate = len(answers) / seconds
+    return Evaluated(model.name, measure(answers, model.labels), beyond, rate, tuple(failures))
+
+
+@asynccontextmanager
+async def _open(subject: str, settings: "Settings") -> AsyncIterator[Model]:
+    """The model named on the command line. Raises SetupError."""
+    if subject.startswith(("http://", "https://")):
+        from app.cli.remote import RemoteClassifier
+
+        async with RemoteClassifier(subject, _IN_FLIGHT) as remote:
+            document = await remote.model()
+            yield Model(remote, str(document.get("name")), tuple(map(str, document["labels"])))
+        return
+    from app.bootstrap import open_classifier
+
+    async with open_classifier(settings.model_copy(update={"model": subject})) as classifier:
+        await classifier.ready()
+        yield Model(classifier, classifier.info.name, classifier.info.labels)
+
+
+def _mapping(pairs: Sequence[str]) -> dict[str, str]:
+    """Raises ArgumentError for what is no FOLDER=LABEL."""
+    for pair in pairs:
+        if not all(pair.partition("=")):
+            raise ArgumentError(None, f"--map is {pair!r}, but it should be FOLDER=LABEL")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def _truths(files: "ImageFiles", labels: Sequence[str], mapping: dict[str, str], ignore: bool) -> dict[str, int | None]:
+    """Image → class index; names are compared regardless of case. Raises DatasetError, ArgumentError."""
+    from app.training.dataset import class_of
+
+    numbers = {label.casefold(): i for i, label in reversed(list(enumerate(labels)))}
+    if wrong := [label for label in mapping.values() if label.casefold() not in numbers]:
+        raise ArgumentError(None, f"--map: the model has no class {wrong[0]!r}; it has {_few(labels)}")
+    found = {name: numbers.get(mapping.get(class_of(name), class_of(name)).casefold()) for name in files.names}
+    unknown = sorted({class_of(name) for name, number in found.items() if number is None})
+    known = {name: number for name, number in found.items() if number is not None}
+    if unknown and not ignore:
+        raise DatasetError(
+            f"{files.path}: the model has no class {_few(unknown)}; it has {_few(labels)}. "
+            "Use --map FOLDER=LABEL or --ignore-unknown"
+        )
+    if not known:
+        raise DatasetError(f"{files.path}: holds no image in a folder named after a class; there are {_few(labels)}")
+    return {**known}
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:12])) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+
+
+async def _ask(model: Model, files: "ImageFiles", names: Sequence[str]) -> "list[Result]":
+    from app.cli.classify import Source, classify_in_order
+    from app.cli.progress import file_progress
+
+    top_k = len(model.labels) if len(model.labels) <= _ALL_SCORES else 5
+    sources = [Source(name, partial(files.read, name)) for name in names]
+    results = []
+    with file_progress(len(sources), "evaluating") as advance:
+        async for result in classify_in_order(model.door, sources, top_k, _IN_FLIGHT):
+            results.append(result)
+            advance()
+    return results
+
+
+def _sort(results: "Sequence[Result]", truths: dict[str, int | None]) -> "tuple[list[Answered], list[tuple[str, str]]]":
+    """(answers, failures as file and reason)."""
+    from app.cli.results import Failure
+    from app.training.measure import Answered
+
+    answers, failures = [], []
+    for result in results:
+        if isinstance(result.outcome, Failure):
+            failures.append((result.path, f"{result.outcome.code}: {result.outcome.error}"))
+            continue
+        best = result.outcome.predictions
+        sure = None if result.outcome.confidence is None else result.outcome.confidence == "high"
+        indices, scores = tuple(p.index for p in best), tuple(p.score for p in best)
+        answers.append(Answered(truths[result.path], indices, scores, sure))
+    if failures:
+        sys.stderr.write(f"vit-serve evaluate: {len(failures)} images were not answered, the first: {failures[0]}\n")
+    return answers, failures
