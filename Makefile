@@ -7,7 +7,7 @@ OUT ?= runs/model
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test check format benchmark train docker clean
+.PHONY: help setup serve test parity check format benchmark train docker clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -30,6 +30,10 @@ serve: .venv/runtime  ## serve MODEL on HOST:PORT (embedded model, 127.0.0.1:800
 
 test: .venv/dev  ## run the tests
 	$(BIN)/python -m pytest
+
+parity: .venv/dev  ## compare with timm, transformers, torchvision; installs them apart
+	tests/parity/install.sh $(BIN)/python .venv/parity
+	$(BIN)/python -m pytest tests/parity -m parity --timeout 900
 
 check: .venv/dev  ## format, lint, types, direction of imports
 	$(BIN)/ruff format --check .

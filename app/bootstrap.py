@@ -53,6 +53,8 @@ async def open_classifier(
         precision=str(dtype).removeprefix("torch."),
         threshold=package.threshold,
         notice=package.notice,
+        label_ids=package.label_ids,
+        source=package.source,
     )
     del package  # with it the float32 weights, where another format is computed in
     engine = Engine(

@@ -131,9 +131,9 @@ class Classifier:
             raise
 
     def _classification(self, answer: Outcome, arrived_at: float, decoded_at: float) -> Classification:
-        labels = self.info.labels
+        labels, ids = self.info.labels, self.info.label_ids
         predictions = tuple(
-            Prediction(labels[index], index, score)
+            Prediction(labels[index], index, score, ids[index] if ids else None)
             for score, index in zip(answer.scores.scores, answer.scores.indices, strict=True)
         )
         timing = Timing(

@@ -3,16 +3,19 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming", "area"]
 CropMode = Literal["center", "squash", "border"]
 Confidence = Literal["high", "low"]
+Library = Literal["torchvision", "huggingface", "tensorflow"]
 
 
 @dataclass(frozen=True, slots=True)
 class PreprocessSpec:
     """How an image becomes the network's input; fields and defaults are those of timm's `pretrained_cfg`.
 
-    Sizes in pixels; `mean` and `std` on the 0 … 1 scale, one per channel.
+    Sizes in pixels; `mean` and `std` on the 0 … 1 scale, one per channel. The last two fields say what timm's
+    cannot: a size before the crop that is no share of it, and whose rounding of sizes and offsets holds.
+    "tensorflow" is also its kernels: "bilinear" without antialiasing, and "area", which no other library has.
     """
 
     height: int = 224
@@ -22,6 +25,8 @@ class PreprocessSpec:
     crop_mode: CropMode = "center"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    resize_px: int | tuple[int, int] | None = None  # short side, or (height, width); None: from crop_pct and crop_mode
+    library: Library = "torchvision"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class Prediction:
     label: str
     index: int
     score: float
+    id: str | None = None  # WordNet's, where the labels are ImageNet's
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +75,5 @@ class ModelInfo:
     precision: str
     threshold: float | None = None  # answers with at least this score were right in 95 % of the cases on validation
     notice: str | None = None
+    label_ids: tuple[str, ...] = field(default=(), repr=False)  # WordNet's, one a label, or none
+    source: str | None = None  # hf-hub:owner/name@commit

@@ -22,6 +22,7 @@ VitServeError
 └── SetupError                 the service cannot start as configured
     ├── UnknownVariant         no architecture of that name
     ├── PackageError           a model package that is missing, corrupt, mismatched or unsafe
+    ├── HubError               a model that cannot be had from the hub
     ├── DeviceError            a device or precision that this machine has not
     └── DatasetError           training data that cannot be used
 """
@@ -166,6 +167,12 @@ class PackageError(SetupError):
     """A model package is missing, corrupt, mismatched or unsafe; the message names file, key and shapes."""
 
     code = "invalid_package"
+
+
+class HubError(SetupError):
+    """A model on the hub is not there, not ours to read, or not in reach; the message says which."""
+
+    code = "hub_error"
 
 
 class DeviceError(SetupError):

@@ -10,7 +10,10 @@ def result_document(answer: Classification) -> dict[str, Any]:
     timing = answer.timing
     result: dict[str, Any] = {
         "model": answer.model,
-        "predictions": [{"label": p.label, "index": p.index, "score": p.score} for p in answer.predictions],
+        "predictions": [
+            {"label": p.label, **({"id": p.id} if p.id else {}), "index": p.index, "score": p.score}
+            for p in answer.predictions
+        ],
         "timing_ms": {
             "decode": round(timing.decode_ms, 3),
             "queue": round(timing.queue_ms, 3),

@@ -24,6 +24,7 @@ class PredictionOut(BaseModel):
     """One class."""
 
     label: str
+    id: str | None = Field(None, description="WordNet's id of the class, present where the labels are ImageNet's.")
     index: int = Field(ge=0, description="The class's row in the model's head.")
     score: float = Field(ge=0, le=1, description="Softmax score.")
 
@@ -105,6 +106,10 @@ class PreprocessOut(BaseModel):
     crop_mode: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    resize_px: int | tuple[int, int] | None = Field(
+        None, description="Short side, or height and width, before the crop, where `crop_pct` does not say it."
+    )
+    library: str = Field("torchvision", description="Whose rounding and kernels.")
 
 
 class ModelOut(BaseModel):
@@ -120,6 +125,8 @@ class ModelOut(BaseModel):
     precision: str
     threshold: float | None = Field(None, description="Best scores below it are answered with low confidence.")
     notice: str | None = None
+    label_ids: list[str] = Field([], description="WordNet's ids, one a label, where the labels are ImageNet's.")
+    source: str | None = Field(None, description="`hf-hub:owner/name@commit` of a model from a hub.")
 
 
 class StatusOut(BaseModel):

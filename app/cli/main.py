@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import app
-from app.cli import classify, evaluate, inspect, models, serve, train
+from app.cli import classify, convert, evaluate, inspect, models, serve, train
 from app.errors import VitServeError
 
 _DESCRIPTION: Final = "Serves Vision Transformers: a photograph goes in, the most likely classes come out."
@@ -38,6 +38,9 @@ COMMANDS: Final = {
         "measure a model or a running server on images of known classes", evaluate.configure, evaluate.run
     ),
     "train": Command("make a model package from a folder or zip of images", train.configure, train.run),
+    "convert": Command(
+        "bring a checkpoint of another library into a model package, or back", convert.configure, convert.run
+    ),
     "inspect": Command("show what a model is made of and where it looks", inspect.configure, inspect.run),
     "models": Command("list what can be served and how to name it", models.configure, models.run),
 }

@@ -126,5 +126,5 @@ def _embedded_rows(directory: Path) -> list[Row]:
         architecture, shape, labels, _ = parse_config(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise PackageError(f"{path}: {error}") from error
-    few = ", ".join(labels[:3]) + (", …" if len(labels) > 3 else "")
+    few = ", ".join(labels.names[:3]) + (", …" if len(labels.names) > 3 else "")
     return [_row("embedded", shape, f"the default, trained: {architecture}; knows {few}")]

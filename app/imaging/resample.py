@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from app.domain import PreprocessSpec
+from app.domain import Library, PreprocessSpec
 from app.imaging.decode import DecodeLimits, Pixels, decode
+from app.imaging.tensorflow_resize import resize_as_tensorflow
 
 _PILLOW: Final = {
     "nearest": Image.Resampling.NEAREST,
@@ -42,19 +43,29 @@ def resized_size(height: int, width: int, spec: PreprocessSpec) -> tuple[int, in
     """The (height, width) to which an image is resized before the crop.
 
     The rules are timm's `transforms_imagenet_eval` over torchvision's `Resize`: the short side is exact, the
-    long side truncated; targets that are not square keep the ratio and round.
+    long side truncated; targets that are not square keep the ratio and round. TensorFlow's long side is rounded.
     """
+    if isinstance(spec.resize_px, tuple):
+        return spec.resize_px
+    if spec.resize_px is not None:
+        return _short_side(height, width, spec.resize_px, spec.library)
     target = math.floor(spec.height / spec.crop_pct), math.floor(spec.width / spec.crop_pct)
     if spec.crop_mode == "squash":
         return target
     if spec.crop_mode == "center" and target[0] == target[1]:
-        short = target[0]
-        if height <= width:
-            return short, int(short * width / height)
-        return int(short * height / width), short
+        return _short_side(height, width, target[0], spec.library)
     ratios = height / target[0], width / target[1]
     ratio = max(ratios) if spec.crop_mode == "border" else min(ratios)
     return max(round(height / ratio), 1), max(round(width / ratio), 1)
+
+
+def _short_side(height: int, width: int, short: int, library: Library) -> tuple[int, int]:
+    if library == "tensorflow":  # in float32 and half to even, as big_vision's `resize_small`
+        factor = np.float32(short) / np.float32(min(height, width))
+        return int(np.rint(np.float32(height) * factor)), int(np.rint(np.float32(width) * factor))
+    if height <= width:
+        return short, int(short * width / height)
+    return int(short * height / width), short
 
 
 def resample(pixels: Pixels, spec: PreprocessSpec, out: Pixels) -> None:
@@ -63,19 +74,24 @@ def resample(pixels: Pixels, spec: PreprocessSpec, out: Pixels) -> None:
     Padding is black as in torchvision's `CenterCrop`, or the mean colour with crop mode "border".
     """
     size = resized_size(pixels.shape[0], pixels.shape[1], spec)
-    (rows, to_rows), (columns, to_columns) = _span(size[0], spec.height), _span(size[1], spec.width)
-    part = _resize(pixels, size, (rows, columns), spec.interpolation)
+    rows, to_rows = _span(size[0], spec.height, spec.library)
+    columns, to_columns = _span(size[1], spec.width, spec.library)
+    resize = resize_as_tensorflow if spec.library == "tensorflow" else _resize
+    part = resize(pixels, size, (rows, columns), spec.interpolation)
     if part.shape != out.shape:
         out[:] = [round(255 * m) for m in spec.mean] if spec.crop_mode == "border" else 0
     out[to_rows, to_columns] = part
 
 
-def _span(have: int, want: int) -> tuple[slice, slice]:
-    """Where to cut from and where to put, along one axis; offsets round half to even as torchvision's do."""
+def _span(have: int, want: int, library: Library) -> tuple[slice, slice]:
+    """Where to cut from and where to put, along one axis.
+
+    torchvision cuts half to even and pads less before than after; the others cut less before and pad more.
+    """
     if have >= want:
-        start = round((have - want) / 2.0)
+        start = round((have - want) / 2.0) if library == "torchvision" else (have - want) // 2
         return slice(start, start + want), slice(0, want)
-    start = (want - have) // 2
+    start = (want - have) // 2 if library == "torchvision" else (want - have + 1) // 2
     return slice(0, have), slice(start, start + have)
 
 

@@ -15,8 +15,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from app.domain import CropMode, Interpolation, PreprocessSpec
+from app.domain import PreprocessSpec
 from app.errors import PackageError, UnknownVariant
+from app.model.labels.choose import choose_labels
+from app.model.labels.imagenet import LabelSet
+from app.model.preprocessing import preprocess_from_timm, preprocess_to_timm
+from app.model.values import items, mapping, number, one_of, whole
 from app.model.variants import Gelu, Position, Standardization, ViTConfig, variant
 from app.model.vit import VisionTransformer
 
@@ -50,6 +54,8 @@ class ModelPackage:
         None  # least best score of answers that are right in 95 % of the cases; see training/report
     )
     notice: str | None = None  # said with every answer where the weights are not trained ones
+    label_ids: tuple[str, ...] = field(default=(), repr=False)  # WordNet's, where the labels are ImageNet's
+    source: str | None = None  # hf-hub:owner/name@commit, where they came from there
 
 
 def load_package(directory: Path, *, for_training: bool = False) -> ModelPackage:
@@ -61,16 +67,16 @@ def load_package(directory: Path, *, for_training: bool = False) -> ModelPackage
     for path in (config_path, weights_path):
         if not path.is_file():
             raise PackageError(f"{path}: there is no such file; a model package holds {CONFIG_NAME} and {WEIGHTS_NAME}")
-    config = _read_json(config_path)
+    config = read_json(config_path)
     try:
         architecture, vit_config, labels, spec = parse_config(config)
-        own = _mapping(config.get("vit_serve", {}), "vit_serve")
-        calibration = _mapping(own.get("calibration", {}), "calibration")
-        temperature = _number(calibration.get("temperature", 1.0), "temperature")
+        own = mapping(config.get("vit_serve", {}), "vit_serve")
+        calibration = _own(config, "calibration")
+        temperature = number(calibration.get("temperature", 1.0), "temperature")
         if temperature <= 0:
             raise ValueError(f"the calibration temperature is {temperature}; it must be positive")
         threshold = calibration.get("threshold")
-        if threshold is not None and not 0 <= _number(threshold, "threshold") <= 1:
+        if threshold is not None and not 0 <= number(threshold, "threshold") <= 1:
             raise ValueError(f"the calibration threshold is {threshold}; it must be from 0 to 1")
         with torch.device("meta"):  # shapes without memory, until the file is known to have them
             network = VisionTransformer(vit_config)
@@ -90,11 +96,13 @@ def load_package(directory: Path, *, for_training: bool = False) -> ModelPackage
         name=f"{architecture}.{tag}" if tag else architecture,
         architecture=architecture,
         network=network.eval().requires_grad_(False),
-        labels=labels,
+        labels=labels.names,
         preprocess=spec,
         sha256=sha256,
         temperature=temperature,
         threshold=threshold,
+        label_ids=labels.ids,
+        source=str(own["source"]) if own.get("source") else None,
     )
 
 
@@ -109,39 +117,40 @@ def save_package(
     state = {name: tensor.detach().to(dtype).contiguous() for name, tensor in package.network.state_dict().items()}
     save_file(state, directory / WEIGHTS_NAME, metadata={"format": "pt"})
     (directory / WEIGHTS_NAME).chmod(0o644)  # safetensors makes it its owner's alone, and a container is somebody else
-    config, spec = package.network.config, package.preprocess
+    config = package.network.config
+    preprocess, own_preprocess = preprocess_to_timm(package.preprocess)
     sha256 = file_sha256(directory / WEIGHTS_NAME)
     calibration = {"temperature": package.temperature}
     if package.threshold is not None:
         calibration["threshold"] = package.threshold
     base, _, tag = package.name.partition(".")
+    own: dict[str, object] = {"sha256": sha256, "calibration": calibration}
+    if own_preprocess:
+        own["preprocess"] = own_preprocess
+    if package.source:
+        own["source"] = package.source
     document = {
         "architecture": package.architecture,
         "num_classes": config.num_classes,
         "num_features": config.embed_dim,
         "global_pool": "token",
         "model_args": _model_args(config, variant(package.architecture)),
-        "label_names": list(package.labels),
+        **_label_keys(package),
         "pretrained_cfg": {
             "tag": tag or base,
-            "input_size": [config.in_chans, spec.height, spec.width],
+            **preprocess,
             "fixed_input_size": True,
-            "interpolation": spec.interpolation,
-            "crop_pct": spec.crop_pct,
-            "crop_mode": spec.crop_mode,
-            "mean": list(spec.mean),
-            "std": list(spec.std),
             "num_classes": config.num_classes,
             "first_conv": _first_conv(config),
             "classifier": ["head", "head_dist"] if config.distilled else "head",
         },
-        "vit_serve": {"sha256": sha256, "calibration": calibration, **(notes or {})},
+        "vit_serve": {**own, **(notes or {})},
     }
     (directory / CONFIG_NAME).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return sha256
 
 
-def parse_config(config: Mapping[str, Any]) -> tuple[str, ViTConfig, tuple[str, ...], PreprocessSpec]:
+def parse_config(config: Mapping[str, Any]) -> tuple[str, ViTConfig, LabelSet, PreprocessSpec]:
     """timm's `config.json` → architecture, shape, labels, preprocessing.
 
     Values may stand at the top level too, as in older files; what is missing takes timm's defaults.
@@ -150,36 +159,20 @@ def parse_config(config: Mapping[str, Any]) -> tuple[str, ViTConfig, tuple[str, 
     architecture = config.get("architecture")
     if not isinstance(architecture, str):
         raise ValueError("the key 'architecture' is missing or no text")
-    pretrained, model_args = _pretrained_cfg(config), _mapping(config.get("model_args", {}), "model_args")
+    pretrained, model_args = _pretrained_cfg(config), mapping(config.get("model_args", {}), "model_args")
     if unknown := sorted(set(model_args) - {f.name for f in fields(ViTConfig)}):
         raise ValueError(f"model_args {unknown} are not understood")
     args = {name: _argument(name, value) for name, value in model_args.items() if value is not None}
     num_classes = config.get("num_classes", pretrained.get("num_classes"))
     if num_classes is not None:
-        args["num_classes"] = _whole(num_classes, "num_classes")
+        args["num_classes"] = whole(num_classes, "num_classes")
     base = variant(architecture)
     sizes = pretrained.get("input_size", (base.in_chans, *args.get("img_size", base.img_size)))
-    channels, height, width = (_whole(size, "input_size") for size in _items(sizes, "input_size", 3))
-    shape = replace(base, **{"img_size": (height, width), "in_chans": channels, **args})
-    if channels != 3:
-        raise ValueError(f"input_size has {channels} channels; only RGB is served")
-    if shape.img_size != (height, width):
-        raise ValueError(f"model_args img_size {shape.img_size} is not input_size ({height}, {width})")
-    spec = PreprocessSpec(
-        height=height,
-        width=width,
-        interpolation=_one_of(pretrained.get("interpolation", "bicubic"), get_args(Interpolation), "interpolation"),
-        crop_pct=_fraction(pretrained.get("crop_pct", 0.875)),
-        crop_mode=_one_of(pretrained.get("crop_mode", "center"), get_args(CropMode), "crop_mode"),
-        mean=_triple(pretrained.get("mean", PreprocessSpec().mean), "mean"),
-        std=_triple(pretrained.get("std", PreprocessSpec().std), "std"),
-    )
-    if min(spec.std) < 1e-6:
-        raise ValueError(f"std {spec.std} holds a value that nothing can be divided by")
-    names = config.get("label_names", pretrained.get("label_names", config.get("labels")))
-    if names is None:
-        return architecture, shape, tuple(f"class_{i}" for i in range(shape.num_classes)), spec
-    return architecture, shape, tuple(map(str, _items(names, "label_names", shape.num_classes))), spec
+    spec = preprocess_from_timm({**pretrained, "input_size": sizes}, _own(config, "preprocess"))
+    shape = replace(base, **{"img_size": (spec.height, spec.width), **args})
+    if shape.img_size != (spec.height, spec.width):
+        raise ValueError(f"model_args img_size {shape.img_size} is not input_size ({spec.height}, {spec.width})")
+    return architecture, shape, choose_labels(config, shape.num_classes), spec
 
 
 def file_sha256(path: Path) -> str:
@@ -188,12 +181,12 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     if path.stat().st_size > _MAX_CONFIG_BYTES:
         raise PackageError(f"{path}: over {_MAX_CONFIG_BYTES} bytes, which no model's configuration needs")
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        return _mapping(document, "the document")
+        return mapping(document, "the document")
     except (ValueError, TypeError, RecursionError, OSError) as error:
         raise PackageError(f"{path}: not a JSON object: {error}") from error
 
@@ -237,71 +230,41 @@ def _model_args(config: ViTConfig, base: ViTConfig) -> dict[str, object]:
     }
 
 
+def _label_keys(package: ModelPackage) -> dict[str, object]:
+    """As timm has them: a unique name a class, which are WordNet's ids where there are some, then also described."""
+    if not package.label_ids:
+        return {"label_names": list(package.labels)}
+    descriptions = dict(zip(package.label_ids, package.labels, strict=True))
+    return {"label_names": list(package.label_ids), "label_descriptions": descriptions}
+
+
 def _first_conv(config: ViTConfig) -> str:
     if config.backbone_layers is None:
         return "patch_embed.proj"
     return "patch_embed.backbone.stem.conv" if config.backbone_layers else "patch_embed.backbone.conv"
 
 
+def _own(config: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """One of our objects under `vit_serve`; empty where there is none."""
+    return mapping(mapping(config.get("vit_serve", {}), "vit_serve").get(key, {}), key)
+
+
 def _pretrained_cfg(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    stated = _mapping(config.get("pretrained_cfg", config), "pretrained_cfg")
+    stated = mapping(config.get("pretrained_cfg", config), "pretrained_cfg")
     return {key: value for key, value in stated.items() if value is not None}
-
-
-def _mapping(value: Any, name: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(f"{name} is {type(value).__name__}, not an object")
-    return value
-
-
-def _items(value: Any, name: str, count: int | None = None) -> list[Any]:
-    if not isinstance(value, list | tuple):
-        raise TypeError(f"{name} is {type(value).__name__}, not a list")
-    if count is not None and len(value) != count:
-        raise ValueError(f"there are {len(value)} {name} values where {count} are needed")
-    return list(value)
-
-
-def _number(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e6:
-        raise ValueError(f"{name} is {value!r}, which is no sensible number")
-    return float(value)
-
-
-def _whole(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**20:
-        raise ValueError(f"{name} is {value!r}, which is no sensible whole number")
-    return value
 
 
 def _argument(name: str, value: Any) -> Any:
     """A value of `model_args` in the type that ViTConfig has it."""
     if name == "img_size":
-        pair = _items(value, name, 2) if isinstance(value, list) else [value, value]
-        return tuple(_whole(size, name) for size in pair)
+        pair = items(value, name, 2) if isinstance(value, list) else [value, value]
+        return tuple(whole(size, name) for size in pair)
     if name in ("backbone_layers", "stem_widths"):
-        return tuple(_whole(number, name) for number in _items(value, name))
+        return tuple(whole(each, name) for each in items(value, name))
     if name in ("qkv_bias", "distilled", "no_embed_class"):
         return bool(value)
     if name in _CHOICES:
-        return _one_of(value, _CHOICES[name], name)
+        return one_of(value, _CHOICES[name], name)
     if name == "mlp_ratio" or name.endswith(("_eps", "_rate")):
-        return _number(value, name)
-    return _whole(value, name)
-
-
-def _one_of(value: Any, choices: tuple[str, ...], name: str) -> Any:
-    if value not in choices:
-        raise ValueError(f"{name} {value!r} is none of {', '.join(choices)}")
-    return value
-
-
-def _fraction(value: Any) -> float:
-    if not 0.01 <= _number(value, "crop_pct") <= 1:
-        raise ValueError(f"crop_pct {value} is not in 0.01 … 1")
-    return float(value)
-
-
-def _triple(values: Any, name: str) -> tuple[float, float, float]:
-    red, green, blue = (_number(value, name) for value in _items(values, name, 3))
-    return red, green, blue
+        return number(value, name)
+    return whole(value, name)

@@ -55,7 +55,7 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize(
     ("typed", "hint"),
-    [("clasify", "did you mean 'classify'?"), ("xyz", "there are: serve, classify, train, inspect, models")],
+    [("clasify", "did you mean 'classify'?"), ("xyz", "there are: serve, classify, train, convert, inspect, models")],
 )
 def test_an_unknown_command_is_answered_with_a_hint(typed: str, hint: str, capsys: pytest.CaptureFixture[str]):
     assert main([typed, "photo.jpg"]) == 2

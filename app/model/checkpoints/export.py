@@ -1,0 +1,146 @@
+"""Owns the way from a model package to another library's files; does not read foreign files."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from app.errors import PackageError
+from app.model.checkpoints import hf, npz, timm, torchvision
+from app.model.checkpoints.infer import CONSTANTS
+from app.model.checkpoints.rules import Dims, Layout, write
+from app.model.checkpoints.transformers_config import hf_config, hf_preprocessor
+from app.model.package import CONFIG_NAME, WEIGHTS_NAME, ModelPackage, load_package, read_json
+from app.model.variants import ViTConfig
+
+FORMATS: Final[dict[str, tuple[Layout, ...]]] = {
+    "timm": timm.LAYOUTS,
+    "hf": hf.LAYOUTS,
+    "torchvision": torchvision.LAYOUTS,
+    "npz": npz.LAYOUTS,
+}
+_GRID_ONLY: Final = ("timm", "npz, big_vision")  # layouts whose position table may lack the prefix tokens' rows
+_FOLDERS: Final = ("timm", "hf")
+_TORCH: Final = (".pth", ".pt", ".bin")
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written, and what a person should know of it."""
+
+    layout: str
+    remarks: tuple[str, ...]
+
+
+def export_package(package: Path, kind: str, destination: Path) -> Exported:
+    """Writes a package's tensors, bit for bit, under the names of `kind`, one of FORMATS.
+
+    `destination` is a file (.safetensors, .pth, .npz), or for timm and hf a folder with their configuration beside.
+    Raises PackageError if the format has no place for what the network has, or there is something at `destination`.
+    """
+    _check_destination(kind, destination)
+    loaded = load_package(package, for_training=True)
+    config = loaded.network.config
+    with safe_open(package / WEIGHTS_NAME, framework="pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no iterator
+    layout, written = _layout(kind, state, config)
+    remarks = [
+        f"{kind} has {name} {usual!r} where this network has {value!r}: its answers will differ a little"
+        for name, usual in _constants(kind).items()
+        if kind != "hf" or name not in ("norm_eps", "gelu")  # its config.json says these
+        if (value := getattr(config, name)) != usual
+    ]
+    if kind == "timm" and config.representation_size:
+        remarks.append("timm 1.0 leaves out the layer before the head (pre_logits) when it loads this")
+    _save(destination, written, _documents(kind, layout, loaded, package))
+    return Exported(layout.name, tuple(remarks))
+
+
+def _check_destination(kind: str, destination: Path) -> None:
+    if destination.exists():
+        raise PackageError(f"{destination}: is there already; nothing was written")
+    suffix = destination.suffix
+    if (suffix == ".npz") != (kind == "npz") or (
+        suffix not in (".npz", ".safetensors", *_TORCH) and kind not in _FOLDERS
+    ):
+        wanted = (
+            ".npz" if kind == "npz" else "one of .safetensors, .pth" + (", or a folder" if kind in _FOLDERS else "")
+        )
+        raise PackageError(f"{destination}: for {kind} it must be {wanted}")
+
+
+def _layout(kind: str, state: Mapping[str, Tensor], config: ViTConfig) -> tuple[Layout, dict[str, Tensor]]:
+    """The first layout with a place for every tensor, and the tensors under its names."""
+    if config.position != "1d":
+        raise PackageError(f"no other library has positions of the kind {config.position!r}")
+    homeless: tuple[str, ...] = ()
+    for layout in FORMATS[kind]:
+        if config.no_embed_class and kind == "npz" and layout.name not in _GRID_ONLY:
+            continue
+        mine = dict(state)
+        if (
+            config.no_embed_class and layout.name not in _GRID_ONLY
+        ):  # a row of zeros for each prefix token says the same
+            mine["pos_embed"] = F.pad(mine["pos_embed"], (0, 0, config.num_prefix_tokens, 0))
+        written, left = write(layout, mine, Dims(config.num_heads))
+        if not any(not name.startswith("head") or state[name].any() for name in left):  # a head of zeros says nothing
+            return layout, written
+        homeless = homeless or left
+    raise PackageError(f"{kind} has no place for {', '.join(homeless[:6])}{' …' if len(homeless) > 6 else ''}")
+
+
+def _constants(kind: str) -> dict[str, Any]:
+    usual = ViTConfig()
+    names = {name for each in CONSTANTS.values() for name in each}
+    return {name: getattr(usual, name) for name in sorted(names)} | CONSTANTS[kind]
+
+
+def _documents(kind: str, layout: Layout, package: ModelPackage, folder: Path) -> dict[str, dict[str, Any]]:
+    """The JSON files that belong beside the weights in a folder."""
+    if kind == "hf":
+        return {
+            CONFIG_NAME: hf_config(package, layout.name.rpartition(" ")[2]),
+            "preprocessor_config.json": hf_preprocessor(package.preprocess),
+        }
+    if kind == "timm":  # a package has timm's, and one key of our own
+        return {
+            CONFIG_NAME: {key: value for key, value in read_json(folder / CONFIG_NAME).items() if key != "vit_serve"}
+        }
+    return {}
+
+
+def _save(destination: Path, tensors: Mapping[str, Tensor], documents: Mapping[str, dict[str, Any]]) -> None:
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        if destination.suffix == ".npz":
+            np.savez(destination, **{name: _array(tensor) for name, tensor in tensors.items()})  # type: ignore[arg-type]
+        elif destination.suffix in _TORCH:
+            torch.save({name: tensor.clone() for name, tensor in tensors.items()}, destination)
+        else:
+            weights = destination
+            if destination.suffix != ".safetensors":
+                destination.mkdir()
+                weights = destination / WEIGHTS_NAME
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, weights, {"format": "pt"})
+            weights.chmod(0o644)
+            if destination.is_dir():
+                for name, content in documents.items():
+                    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+                    (destination / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise PackageError(f"{destination}: cannot be written: {error}") from error
+
+
+def _array(tensor: Tensor) -> np.ndarray[Any, Any]:
+    """In the order of JAX; bfloat16, which numpy does not know, as two bytes without meaning, as JAX does."""
+    if tensor.dtype == torch.bfloat16:
+        return tensor.contiguous().view(torch.int16).numpy().view("V2")
+    return np.ascontiguousarray(tensor.numpy())
