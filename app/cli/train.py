@@ -127,14 +127,17 @@ def _draw(result: "RunResult") -> None:
     from app.training.run import LOG_NAME
 
     quality, classes = result.evaluation, result.classes
-    with (result.package / LOG_NAME).open(encoding="utf-8") as log:
-        pictures = (
-            charts.training_curve(list(csv.DictReader(log))),
-            charts.confusion_matrix(quality.confusion, classes),
-            charts.reliability_diagram(quality.bins, quality.calibration_error, quality.threshold),
-        )
-    for name, picture in zip(_PICTURES, pictures, strict=True):
-        (result.package / name).write_bytes(picture)
+    try:
+        with (result.package / LOG_NAME).open(encoding="utf-8") as log:
+            pictures = (
+                charts.training_curve(list(csv.DictReader(log))),
+                charts.confusion_matrix(quality.confusion, classes),
+                charts.reliability_diagram(quality.bins, quality.calibration_error, quality.threshold),
+            )
+        for name, picture in zip(_PICTURES, pictures, strict=True):
+            (result.package / name).write_bytes(picture)
+    except OSError as error:
+        raise SetupError(f"{result.package}: the model is written, its pictures are not: {error}") from error
 
 
 def _tag(args: Namespace) -> str:
