@@ -17,9 +17,9 @@ class Settings(BaseSettings):
     model: Annotated[
         str,
         Field(
-            description="What to serve: `embedded`, a model package's directory, `hf-hub:owner/name[@revision]` "
-            "(downloaded once), `random:<variant>` (random weights, for load tests) or `noop` (no forward pass, to "
-            "measure all the rest)."
+            description="What to serve: `embedded`, a model package's directory, a checkpoint, "
+            "`hf-hub:owner/name[@revision]` (downloaded once), `random:<variant>` (random weights, for load tests) or "
+            "`noop` (no forward pass, to measure all the rest)."
         ),
     ] = "embedded"
     device: Annotated[

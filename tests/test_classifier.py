@@ -3,6 +3,7 @@ import io
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -88,6 +89,16 @@ def test_an_answer_and_all_that_comes_with_it() -> None:
             assert t.total_ms >= t.decode_ms + t.queue_ms + t.inference_ms
             assert p.observer.outcomes == ["result"]
             assert sorted(p.observer.stages) == ["decode", "inference", "queue"]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("threshold", "confidence"), [(None, None), (0.5, "high"), (0.51, "low"), (0.0, "high")])
+def test_confidence_is_told_by_the_models_threshold(threshold: float | None, confidence: str | None) -> None:
+    async def run() -> None:
+        async with place() as p:  # whose scores are all 0.5
+            p.classifier.info = replace(p.classifier.info, threshold=threshold)
+            assert (await p.classifier.classify(png(1), top_k=2)).confidence == confidence
 
     asyncio.run(run())
 

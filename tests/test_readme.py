@@ -68,10 +68,13 @@ def test_the_answer_shown_is_the_answer_given(place: Path, embedded: Server) -> 
         assert ours["score"] == pytest.approx(theirs["score"], abs=0.03)
 
 
+@pytest.mark.timeout(180)
 def test_training_and_serving_the_result(place: Path, tmp_path: Path) -> None:
     [train] = [c for c in COMMANDS if " train " in c]
     [serve] = [c for c in COMMANDS if " serve " in c]
     run(train.replace(".venv/bin", str(BIN)), place)
+    [evaluate] = [c for c in COMMANDS if " evaluate " in c]
+    assert "top-1" in run(evaluate.replace(".venv/bin", str(BIN)), place)
     command = [part.replace(".venv/bin", str(BIN)).replace("runs/", f"{place}/runs/") for part in serve.split()]
     with running([*command, "--port", "{port}"], tmp_path / "log") as server:
         assert server.get_json("/v1/model")["labels"] == ["blue", "red"]

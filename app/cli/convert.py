@@ -26,7 +26,9 @@ _DESCRIPTION: Final = (
 def configure(parser: ArgumentParser) -> None:
     """Adds the options."""
     parser.description = _DESCRIPTION
-    parser.add_argument("source", type=Path, metavar="SRC", help="checkpoint; with --to a model package")
+    parser.add_argument(
+        "source", metavar="SRC", help="checkpoint, or hf-hub:owner/name[@revision]; with --to a model package"
+    )
     parser.add_argument("destination", type=Path, metavar="DST", help="what to write; must not be there yet")
     parser.add_argument("--to", choices=_FORMATS, help="write a package in this library's names")
     open_ = parser.add_argument_group("what a checkpoint may leave open", "The output names every default taken.")
@@ -52,19 +54,24 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Converts and tells about it; returns the exit code. Raises ArgumentError, PackageError, UnknownVariant."""
+    """Converts and tells about it; returns the exit code. Raises ArgumentError, SetupError."""
     return _back(args) if args.to else _into_package(args)
 
 
 def _into_package(args: Namespace) -> int:
+    from app.model import hub
     from app.model.checkpoints.load import read_checkpoint
     from app.model.package import save_package
+    from app.model.sources import from_hub
 
     if args.destination.exists():
         raise PackageError(f"{args.destination}: is there already; nothing was written")
-    result = read_checkpoint(args.source, _options(args))
-    package = result.package
-    source = {"name": args.source.name, "format": result.layout, "sha256": dict(result.sha256)}
+    kind, _, reference = args.source.partition(":")
+    snapshot = hub.download(reference) if kind == hub.SCHEME else None
+    result = read_checkpoint(snapshot.path if snapshot else Path(args.source), _options(args))
+    package = from_hub(result.package, snapshot) if snapshot else result.package
+    name = snapshot.repository if snapshot else Path(args.source).name
+    source = {"name": name, "format": result.layout, "sha256": dict(result.sha256)}
     try:
         save_package(args.destination, package, result.dtype, {"checkpoint": source})
     except OSError as error:
@@ -89,7 +96,7 @@ def _into_package(args: Namespace) -> int:
 def _back(args: Namespace) -> int:
     from app.model.checkpoints.export import export_package
 
-    result = export_package(args.source, args.to, args.destination)
+    result = export_package(Path(args.source), args.to, args.destination)
     sys.stdout.write(f"format: {result.layout}\n")
     _tell(result.remarks)
     sys.stdout.write(f"Written to {args.destination}.\n")

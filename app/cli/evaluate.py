@@ -5,7 +5,7 @@ import sys
 import time
 from argparse import ArgumentError, ArgumentParser, Namespace
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -74,17 +74,19 @@ def run(args: Namespace) -> int:
     from app.training.dataset import ImageFiles
 
     settings = read_settings(args, max_wait_ms=_DAY_MS, request_timeout_ms=_DAY_MS)
-    with ImageFiles(args.data) as files:
-        evaluated = asyncio.run(_evaluate(args, settings, files))
+    beyond = nullcontext() if args.out_of_scope is None else ImageFiles(args.out_of_scope)
+    with ImageFiles(args.data) as files, beyond as others:  # both at once: a mistyped name should not cost an hour
+        evaluated = asyncio.run(_evaluate(args, settings, files, others))
+    write_report(evaluated, as_json=args.json)
     if args.out is not None:
         write_pictures(evaluated, args.out)
-    write_report(evaluated, as_json=args.json)
     return 1 if evaluated.failures else 0
 
 
-async def _evaluate(args: Namespace, settings: "Settings", files: "ImageFiles") -> "Evaluated":
+async def _evaluate(
+    args: Namespace, settings: "Settings", files: "ImageFiles", others: "ImageFiles | None"
+) -> "Evaluated":
     from app.cli.evaluation import Evaluated
-    from app.training.dataset import ImageFiles
     from app.training.measure import measure, measure_out_of_scope
 
     async with _open(args.subject, settings) as model:
@@ -94,12 +96,10 @@ async def _evaluate(args: Namespace, settings: "Settings", files: "ImageFiles") 
         seconds = time.monotonic() - started_at
         answers, failures = _sort(results, truths)
         beyond = None
-        if args.out_of_scope is not None:
-            with ImageFiles(args.out_of_scope) as others:
-                nothing = dict.fromkeys(others.names)
-                foreign, more = _sort(await _ask(model, others, others.names), nothing)
-                failures += more
-                beyond = measure_out_of_scope(foreign, model.labels) if foreign else None
+        if others is not None:
+            foreign, more = _sort(await _ask(model, others, others.names), dict.fromkeys(others.names))
+            failures += more
+            beyond = measure_out_of_scope(foreign, model.labels) if foreign else None
     if not answers:
         raise DatasetError(f"{args.data}: not one of its {len(truths)} images was answered: {failures[0][1]}")
     rate = len(answers) / seconds
@@ -184,5 +184,7 @@ def _sort(results: "Sequence[Result]", truths: dict[str, int | None]) -> "tuple[
         indices, scores = tuple(p.index for p in best), tuple(p.score for p in best)
         answers.append(Answered(truths[result.path], indices, scores, sure))
     if failures:
-        sys.stderr.write(f"vit-serve evaluate: {len(failures)} images were not answered, the first: {failures[0]}\n")
+        sys.stderr.write(
+            f"vit-serve evaluate: {len(failures)} images were not answered, the first: {': '.join(failures[0])}\n"
+        )
     return answers, failures

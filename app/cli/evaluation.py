@@ -87,7 +87,17 @@ def document(evaluated: Evaluated) -> dict[str, Any]:
 
 def write_pictures(evaluated: Evaluated, folder: Path) -> None:
     """confusion.png and reliability.png. Raises SetupError if the folder cannot be written to."""
-    raise SetupError(f"{folder}")
+    from app.insight import charts
+
+    measures = evaluated.measures
+    labels = [each.label for each in measures.classes]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "confusion.png").write_bytes(charts.confusion_matrix(measures.counts(), labels))
+        diagram = charts.reliability_diagram(measures.bins, measures.calibration_error, None)
+        (folder / "reliability.png").write_bytes(diagram)
+    except OSError as error:
+        raise SetupError(f"{folder}: cannot be written to: {error}") from error
 
 
 def _percent(share: float | None) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from typing import Any, Final
 
 import httpx
@@ -10,6 +11,7 @@ from app.domain import Classification, Confidence, Prediction, Timing
 from app.errors import InferenceFailed, RequestError, SetupError
 
 _TIMEOUT_S: Final = 60.0
+_LONGEST_WAIT_S: Final = 5.0
 _PATIENCE: Final = 30  # refusals of one image in a row, after which the server is not overloaded but ill
 
 
@@ -22,12 +24,18 @@ class RemoteError(RequestError):
 
 
 class RemoteClassifier:
-    """Classifies through `POST /v1/classify` of a server at `url`; an asynchronous context manager."""
+    """Classifies through `POST /v1/classify` of a server at `url`; an asynchronous context manager.
+
+    Raises SetupError if `url` is no address.
+    """
 
     def __init__(self, url: str, connections: int, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.url = url.rstrip("/")
         limits = httpx.Limits(max_connections=connections)
-        self._client = httpx.AsyncClient(base_url=self.url, timeout=_TIMEOUT_S, limits=limits, transport=transport)
+        try:
+            self._client = httpx.AsyncClient(base_url=self.url, timeout=_TIMEOUT_S, limits=limits, transport=transport)
+        except httpx.InvalidURL as error:
+            raise SetupError(f"{url}: is no address of a server: {error}") from error
 
     async def __aenter__(self) -> "RemoteClassifier":
         return self
@@ -58,8 +66,17 @@ class RemoteClassifier:
                 raise InferenceFailed(f"{self.url}: {str(error) or type(error).__name__}") from error
             if answer.status_code != 503:
                 return _classification(answer)
-            await asyncio.sleep(min(float(answer.headers.get("retry-after", 1)), 5.0))
+            await asyncio.sleep(_wait_s(answer.headers.get("retry-after", "")))
         raise InferenceFailed(f"{self.url}: still overloaded after {_PATIENCE} tries")
+
+
+def _wait_s(retry_after: str) -> float:
+    """Seconds to wait; 1 where the header is missing or a date, as proxies may send (RFC 9110, 10.2.3)."""
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        return 1.0
+    return min(max(seconds, 0.0), _LONGEST_WAIT_S) if math.isfinite(seconds) else 1.0
 
 
 def _classification(answer: httpx.Response) -> Classification:
@@ -68,6 +85,8 @@ def _classification(answer: httpx.Response) -> Classification:
         if answer.is_success:
             timing = Timing(**{f"{stage}_ms": value for stage, value in document["timing_ms"].items()})
             predictions = tuple(Prediction(p["label"], p["index"], p["score"]) for p in document["predictions"])
+            if not predictions:
+                raise ValueError("an answer names at least one class")
             confidence: Confidence | None = document.get("confidence")
             return Classification(
                 document["model"], predictions, timing, document["batch_size"], confidence, document.get("notice")

@@ -1,5 +1,6 @@
 """Owns `vit-serve train`: options, progress, exit code; does not train."""
 
+import csv
 import re
 import shlex
 import sys
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Final
 from app.errors import SetupError
 
 if TYPE_CHECKING:
-    from app.training.run import RunConfig
+    from app.training.run import RunConfig, RunResult
 
 INTERRUPTED: Final = 130  # what shells report for a program ended by Ctrl-C
+_PICTURES: Final = ("log.png", "confusion.png", "reliability.png")
 _DESCRIPTION: Final = (
     "Trains a Vision Transformer on your images and writes a model package that `vit-serve serve --model DIR` takes. "
     "The class of an image is the name of the folder it lies in: cats/1.jpg, dogs/2.jpg. A part of every class is kept "
@@ -30,6 +32,15 @@ def configure(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--name", help="the package is called VARIANT.NAME; default: the data's file name without suffix"
+    )
+    parser.add_argument(
+        "--data-note", default="", metavar="TEXT", help="source and licence of the images, for the card"
+    )
+    parser.add_argument(
+        "--out-of-scope",
+        type=Path,
+        metavar="DATA",
+        help="folder or zip of images that show none of the classes; the card tells how sure the model is of them",
     )
     recipe = parser.add_argument_group(
         "recipe", "What stands in no flag comes from --recipe, and else from its default."
@@ -73,6 +84,7 @@ def run(args: Namespace) -> int:
             f"vit-serve train: stopped; the same command goes on after the last epoch saved in {args.out}\n"
         )
         return INTERRUPTED
+    _draw(result)
     quality = result.evaluation
     sys.stdout.write(
         f"{result.name}: {100 * quality.accuracy:.2f} % of {quality.images:,} validation images right, "
@@ -103,7 +115,29 @@ def _config(args: Namespace) -> "RunConfig":
         device=device,
         precision=choose_precision(args.precision, device),
         keep_checkpoint=not args.discard_checkpoint,
+        data_note=args.data_note,
+        out_of_scope=args.out_of_scope,
+        pictures=_PICTURES,
     )
+
+
+def _draw(result: "RunResult") -> None:
+    """The pictures that the card shows, beside it."""
+    from app.insight import charts
+    from app.training.run import LOG_NAME
+
+    quality, classes = result.evaluation, result.classes
+    try:
+        with (result.package / LOG_NAME).open(encoding="utf-8") as log:
+            pictures = (
+                charts.training_curve(list(csv.DictReader(log))),
+                charts.confusion_matrix(quality.confusion, classes),
+                charts.reliability_diagram(quality.bins, quality.calibration_error, quality.threshold),
+            )
+        for name, picture in zip(_PICTURES, pictures, strict=True):
+            (result.package / name).write_bytes(picture)
+    except OSError as error:
+        raise SetupError(f"{result.package}: the model is written, its pictures are not: {error}") from error
 
 
 def _tag(args: Namespace) -> str:

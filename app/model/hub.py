@@ -26,7 +26,8 @@ _INDEXES: Final = ("model.safetensors.index.json", "pytorch_model.bin.index.json
 class Snapshot:
     """A repository's files at one commit; `sha256` of the weights file as the hub states it, if it is one file."""
 
-    path: Path
+    path: Path  # its name is the commit
+    repository: str  # owner/name
     source: str  # hf-hub:owner/name@commit
     sha256: str | None
 
@@ -46,7 +47,7 @@ def download(reference: str) -> Snapshot:
     if not all((folder / file).is_file() for file in weights):
         _fetch(name, commit, weights)
     sha256 = _stated_sha256(folder / weights[0]) if len(weights) == 1 else None
-    return Snapshot(folder, f"{SCHEME}:{name}@{commit}", sha256)
+    return Snapshot(folder, name, f"{SCHEME}:{name}@{commit}", sha256)
 
 
 def _fetch(name: str, revision: str | None, files: list[str]) -> Path:

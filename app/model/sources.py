@@ -10,7 +10,7 @@ from torch import Tensor
 from app.domain import PreprocessSpec
 from app.errors import HubError, PackageError
 from app.model import hub
-from app.model.package import CONFIG_NAME, ModelPackage, load_package
+from app.model.package import CONFIG_NAME, ModelPackage, load_package, read_json
 from app.model.variants import ViTConfig, variant
 from app.model.vit import VisionTransformer
 
@@ -34,7 +34,7 @@ class NoForward(VisionTransformer):
 
 
 def load_model(source: str) -> ModelPackage:
-    """Loads `embedded`, a package's directory, `hf-hub:owner/name[@revision]`, `random:<variant>` or `noop`.
+    """Loads `embedded`, `hf-hub:owner/name[@revision]`, a package, a checkpoint, `random:<variant>` or `noop`.
 
     Raises PackageError, HubError or UnknownVariant.
     """
@@ -46,22 +46,32 @@ def load_model(source: str) -> ModelPackage:
     if kind == "random":
         return _random(rest)
     if kind == hub.SCHEME:
-        return _from_hub(rest)
-    directory = Path(source).expanduser()
-    if directory.is_dir():
-        return load_package(directory)
+        snapshot = hub.download(rest)
+        return from_hub(_load(snapshot.path), snapshot)
+    path = Path(source).expanduser()
+    if path.exists():
+        return _load(path)
     raise PackageError(
-        f"{source!r} is neither `embedded`, `noop`, `random:<variant>`, `{hub.SCHEME}:owner/name` nor a directory "
-        f"with {CONFIG_NAME}"
+        f"{source!r} is neither `embedded`, `noop`, `random:<variant>`, `{hub.SCHEME}:owner/name` nor a file or folder"
     )
 
 
-def _from_hub(reference: str) -> ModelPackage:
-    snapshot = hub.download(reference)
-    package = load_package(snapshot.path)
+def from_hub(package: ModelPackage, snapshot: hub.Snapshot) -> ModelPackage:
+    """The package as that of its repository; on disk it is called by its commit. Raises HubError if it is damaged."""
     if snapshot.sha256 not in (None, package.sha256):
         raise HubError(f"{snapshot.path}: the weights are not those of {snapshot.source}; remove the folder")
-    return replace(package, source=snapshot.source)
+    name = package.name.replace(snapshot.path.name, snapshot.repository.rpartition("/")[2])
+    return replace(package, name=name, source=snapshot.source)
+
+
+def _load(path: Path) -> ModelPackage:
+    """What we wrote says so in its configuration; anything else, timm's hub layout too, is a foreign checkpoint."""
+    config = path / CONFIG_NAME
+    if config.is_file() and "vit_serve" in read_json(config):
+        return load_package(path)
+    from app.model.checkpoints.load import load_checkpoint  # here: the start of our own models must not wait for it
+
+    return load_checkpoint(path)
 
 
 def _random(name: str) -> ModelPackage:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from app.domain import PreprocessSpec
+from app.training.measure import OutOfScope
 from app.training.recipe import Recipe
 from app.training.report import Evaluation
 
@@ -28,6 +29,9 @@ class CardFacts:
     spec: PreprocessSpec
     recipe: Recipe
     evaluation: Evaluation
+    data_note: str = ""  # source and licence, in the words of who trained
+    beyond: OutOfScope | None = None  # images of none of the classes
+    pictures: tuple[str, ...] = ()  # PNG files beside the card, called after what they show
 
 
 def model_card(facts: CardFacts) -> str:
@@ -45,6 +49,7 @@ def model_card(facts: CardFacts) -> str:
         f"{facts.parameters:,} parameters. It answers {_percent(evaluation.accuracy)} of {judged:,} validation images "
         "correctly, images that it was not trained on.",
         "## Data",
+        *([facts.data_note] if facts.data_note else []),
         f"`{facts.data}`{digest}: {facts.train_images + judged:,} images in {len(facts.classes)} classes.\n"
         f"Split: {facts.train_images:,} to train on, {judged:,} held out for validation, the same share of every class "
         f"drawn with seed {facts.recipe.seed}. There is no third part: all below is of the validation images.\n"
@@ -56,16 +61,27 @@ def model_card(facts: CardFacts) -> str:
         _table(("option", "value"), [(f"`{key}`", value) for key, value in asdict(facts.recipe).items()]),
         "Made by this one command, run where the data and `recipe.json` lie:",
         f"```\n{facts.command}\n```",
+        *_picture(facts, "log", "Losses, accuracy and learning rate by epoch"),
         "## Accuracy",
         f"{_percent(evaluation.accuracy)} of {judged:,} validation images (top-1). Found: share of the images of the "
         "class that got this answer. Right: share of such answers that were right.",
         _table(("class", "images", "found", "right"), per_class),
         *_confusion(facts),
+        *_picture(facts, "confusion", "Images by what they show and what was answered"),
         "## Calibration",
         f"Logits are divided by the temperature {evaluation.temperature} before the softmax, one number fitted on the "
         "validation images. The expected calibration error (15 bins, the same images) is "
         f"{evaluation.raw_calibration_error:.4f} without it and {evaluation.calibration_error:.4f} with it: by so much "
         "does a score, read as the chance that the answer is right, miss on average.",
+        *_picture(facts, "reliability", "Share of right answers by score"),
+        _table(
+            ("images", "mean score", "right"),
+            [(b.images, f"{b.confidence:.3f}", _percent(b.accuracy)) for b in evaluation.bins if b.images],
+        ),
+        "## Confidence",
+        _confidence(evaluation),
+        "## Images of none of the classes",
+        *_beyond(facts.beyond),
         "## Limits",
         _limits(facts),
     ]
@@ -89,13 +105,41 @@ def _confusion(facts: CardFacts) -> Iterator[str]:
     yield _table(("images", "shown", "answered"), sorted(pairs, reverse=True)[:_WORST_CONFUSIONS])
 
 
+def _picture(facts: CardFacts, stem: str, text: str) -> Iterator[str]:
+    if f"{stem}.png" in facts.pictures:
+        yield f"![{text}]({stem}.png)"
+
+
+def _confidence(evaluation: Evaluation) -> str:
+    if evaluation.threshold is None:
+        return "No score tells right answers from wrong ones well enough: answers carry no `confidence`."
+    return (
+        f'Answers with a score of {evaluation.threshold:.3f} or more carry `"confidence": "high"`, the others '
+        f'`"low"`: {_percent(evaluation.sure_share)} of the validation images get a high one, and '
+        f"{_percent(evaluation.sure_precision)} of these answers are right."
+    )
+
+
+def _beyond(beyond: OutOfScope | None) -> Iterator[str]:
+    if beyond is None:
+        yield "Not measured for this model."
+        return
+    sure = (
+        ""
+        if beyond.sure_share is None
+        else f" {_percent(beyond.sure_share)} of them are answered with high confidence."
+    )
+    yield f"{beyond.images:,} images that show none of the classes get a mean score of {beyond.mean_score:.3f}.{sure}"
+    yield _table(("answered", "images"), beyond.answers[:_WORST_CONFUSIONS])
+
+
 def _limits(facts: CardFacts) -> str:
     evaluation, size = facts.evaluation, f"{facts.spec.height} x {facts.spec.width} px"
     worst = min(range(len(facts.classes)), key=evaluation.recall)
     return "\n".join(
         (
             f"- It knows {len(facts.classes)} classes and no others: a picture of anything else still gets one of "
-            "these names, at times with a high score.",
+            "these names, at times with high confidence.",
             f"- It sees {size}. What is small in the picture, or cut off by the crop, is lost.",
             f"- It is wrong in {_percent(1 - evaluation.accuracy)} of the cases on images like those it was trained "
             "on, and more often on others.",

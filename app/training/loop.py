@@ -47,12 +47,13 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True)
 class EpochReport:
-    """One row of the log: losses and accuracies 0 … 1, validation with the averaged weights."""
+    """One row of the log: accuracies 0 … 1, validation with the averaged weights, the last step's learning rate."""
 
     epoch: int
     train_loss: float
     validation_loss: float
     validation_accuracy: float
+    learning_rate: float
     images_per_s: float
 
 
@@ -116,7 +117,8 @@ class Trainer:
             if not math.isfinite(validation_loss):
                 raise FloatingPointError(f"step {self.step}: the validation loss is {validation_loss}")
             self._save(checkpoint, fingerprint)
-            yield EpochReport(self.epoch, loss_sum / steps, validation_loss, accuracy, rate)
+            learning_rate = float(self.optimizers[0].param_groups[0]["lr"])
+            yield EpochReport(self.epoch, loss_sum / steps, validation_loss, accuracy, learning_rate, rate)
 
     @torch.inference_mode()
     def evaluate(self, dataset: Dataset) -> tuple[float, float, Tensor]:

@@ -39,6 +39,8 @@ class Evaluation:
     raw_calibration_error: float
     calibration_error: float
     threshold: float | None
+    sure_share: float  # of the answers, those with a score of `threshold` or more …
+    sure_precision: float  # … and of these, those that were right; both 0 without a threshold
     bins: tuple[Bin, ...]
 
     @property
@@ -61,14 +63,17 @@ def evaluate_logits(logits: Tensor, targets: Tensor) -> Evaluation:
     temperature = fit_temperature(logits, targets)
     counts = torch.bincount(targets * classes + logits.argmax(dim=1), minlength=classes * classes)
     confidence, right = _judge(logits / temperature, targets)
-    bins = reliability(confidence, right)
+    bins, threshold = reliability(confidence, right), confidence_threshold(confidence, right)
+    sure = confidence >= (math.inf if threshold is None else threshold)
     return Evaluation(
         accuracy=right.mean().item(),
         confusion=tuple(map(tuple, counts.view(classes, classes).tolist())),
         temperature=temperature,
         raw_calibration_error=calibration_error(reliability(*_judge(logits, targets))),
         calibration_error=calibration_error(bins),
-        threshold=confidence_threshold(confidence, right),
+        threshold=threshold,
+        sure_share=sure.double().mean().item(),
+        sure_precision=(right * sure).sum().item() / max(int(sure.sum()), 1),
         bins=bins,
     )
 

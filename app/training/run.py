@@ -14,8 +14,9 @@ from app.model.package import WEIGHTS_NAME, ModelPackage, file_sha256, save_pack
 from app.model.precision import computes_in_bfloat16
 from app.model.variants import variant
 from app.training.card import CardFacts, model_card
-from app.training.dataset import Dataset, load_dataset, split
+from app.training.dataset import Dataset, load_dataset, load_images, split
 from app.training.loop import EpochReport, StepReport, Trainer
+from app.training.measure import Answered, OutOfScope, measure_out_of_scope
 from app.training.recipe import Recipe, load_recipe
 from app.training.report import Evaluation, evaluate_logits
 
@@ -23,12 +24,16 @@ CHECKPOINT_NAME: Final = "checkpoint.pt"
 RECIPE_NAME: Final = "recipe.json"
 LOG_NAME: Final = "log.csv"
 CARD_NAME: Final = "README.md"
-_LOG_HEAD: Final = "epoch,train_loss,validation_loss,validation_accuracy,images_per_s"
+_LOG_HEAD: Final = "epoch,train_loss,validation_loss,validation_accuracy,learning_rate,images_per_s"
 
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """One run. `tag` names the result: the package is called `<variant>.<tag>`."""
+    """One run. `tag` names the result: the package is called `<variant>.<tag>`.
+
+    For the card: `data_note` tells source and licence of the data, `out_of_scope` is a folder or zip of images that
+    show none of the classes, `pictures` are names of files that the caller will put beside it.
+    """
 
     data: Path
     out: Path
@@ -37,6 +42,9 @@ class RunConfig:
     device: torch.device
     precision: torch.dtype
     keep_checkpoint: bool = True
+    data_note: str = ""
+    out_of_scope: Path | None = None
+    pictures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,7 @@ class RunResult:
 
     name: str
     package: Path
+    classes: tuple[str, ...]
     evaluation: Evaluation
 
 
@@ -136,7 +145,8 @@ def write_log(path: Path, report: EpochReport) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []
     lines = [line for line in lines if int(line.partition(",")[0]) < report.epoch]
     losses = f"{report.train_loss:.4f},{report.validation_loss:.4f}"
-    lines.append(f"{report.epoch},{losses},{report.validation_accuracy:.4f},{report.images_per_s:.0f}")
+    rates = f"{report.learning_rate:.3g},{report.images_per_s:.0f}"
+    lines.append(f"{report.epoch},{losses},{report.validation_accuracy:.4f},{rates}")
     path.write_text("\n".join((_LOG_HEAD, *lines)) + "\n", encoding="utf-8")
 
 
@@ -155,6 +165,7 @@ def _finish(
         temperature=evaluation.temperature,
         threshold=evaluation.threshold,
     )
+    beyond = _beyond(config, trainer, train.classes, spec, evaluation) if config.out_of_scope else None
     summary = {
         "data": _data_name(config),
         "recipe": asdict(config.recipe),
@@ -163,6 +174,8 @@ def _finish(
         "validation_accuracy": round(evaluation.accuracy, 4),
         "expected_calibration_error": round(evaluation.calibration_error, 4),
     }
+    if beyond is not None:
+        summary["out_of_scope"] = {"images": beyond.images, "high_confidence": beyond.sure_share}
     save_package(config.out, package, torch.float16, {"training": summary})
     facts = CardFacts(
         name=package.name,
@@ -177,17 +190,41 @@ def _finish(
         spec=spec,
         recipe=config.recipe,
         evaluation=evaluation,
+        data_note=config.data_note,
+        beyond=beyond,
+        pictures=config.pictures,
     )
     (config.out / CARD_NAME).write_text(model_card(facts), encoding="utf-8")
     if not config.keep_checkpoint:
         (config.out / CHECKPOINT_NAME).unlink()
-    return RunResult(package.name, config.out, evaluation)
+    return RunResult(package.name, config.out, train.classes, evaluation)
+
+
+def _beyond(
+    config: RunConfig, trainer: Trainer, classes: tuple[str, ...], spec: PreprocessSpec, evaluation: Evaluation
+) -> OutOfScope:
+    """What the network answers to images of none of its classes. Raises DatasetError."""
+    assert config.out_of_scope is not None
+    images = load_images(config.out_of_scope, spec)
+    unused = torch.zeros(len(images), dtype=torch.int64)
+    logits = trainer.evaluate(Dataset(images, unused, classes))[2]
+    best = (logits / evaluation.temperature).softmax(dim=1).max(dim=1)
+    threshold = evaluation.threshold
+    answers = [
+        Answered(None, (index,), (score,), None if threshold is None else score >= threshold)
+        for score, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    ]
+    return measure_out_of_scope(answers, classes)
 
 
 def _command(config: RunConfig) -> str:
     """The command that repeats the run, without the folders of the machine it ran on."""
     files = [_data_name(config), "--out", config.out.resolve().name, "--recipe", RECIPE_NAME]
     options = ["--name", config.tag, "--device", config.device.type, "--precision", _precision_name(config)]
+    if config.out_of_scope:
+        options += ["--out-of-scope", config.out_of_scope.resolve().name]
+    if config.data_note:
+        options += ["--data-note", config.data_note]
     return shlex.join(["vit-serve", "train", *files, *options])
 
 

@@ -83,7 +83,7 @@ def test_images_that_cannot_be_read_are_counted_and_named(evaluate, labelled: Pa
     told = json.loads(out)
     assert (code, told["images"]) == (1, 8)
     assert [f["path"] for f in told["failures"]] == ["cat/broken.png"]
-    assert "1 images were not answered" in err
+    assert "1 images were not answered, the first: cat/broken.png: " in err
 
 
 def test_images_of_no_class(evaluate, labelled: Path, tmp_path: Path):
@@ -92,6 +92,16 @@ def test_images_of_no_class(evaluate, labelled: Path, tmp_path: Path):
     assert (told["images"], told["high_confidence"]) == (3, None)
     assert sum(told["answers"].values()) == 3
     assert set(told["answers"]) <= set(LABELS)
+
+
+def test_a_mistyped_name_of_images_of_no_class_is_said_before_anything_is_measured(
+    evaluate, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[object] = []
+    monkeypatch.setattr("app.cli.evaluate._open", lambda *arguments: asked.append(arguments))
+    code, out, err = evaluate(labelled, "--out-of-scope", tmp_path / "gone")
+    assert (code, out, asked) == (1, "", [])
+    assert "no such file or folder" in err
 
 
 def test_nothing_to_measure_is_said(evaluate, tmp_path: Path, labelled: Path):

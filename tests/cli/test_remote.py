@@ -87,7 +87,37 @@ async def test_what_is_no_server_of_ours_is_said_so(handler: Handler, message: s
             await server.model()
 
 
-@pytest.mark.parametrize("handler", [refuse_connection, lambda _: httpx.Response(200, json={"model": "m"})])
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("Wed, 21 Oct 2026 07:28:00 GMT", 1), ("nan", 1), ("-3", 0), ("0.5", 0.5), ("1e9", 5)]
+)
+async def test_any_retry_after_is_waited_for_within_bounds(
+    monkeypatch: pytest.MonkeyPatch, header: str, seconds: float
+):
+    waits = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    answers = iter([httpx.Response(503, headers={"retry-after": header})])
+    async with behind(lambda _: next(answers, httpx.Response(200, json=ANSWER))) as server:
+        await server.classify(b"pixels", top_k=1)
+    assert waits == [seconds]
+
+
+def test_what_is_no_address_is_said_so():
+    with pytest.raises(SetupError, match="http://host:port: is no address of a server"):
+        RemoteClassifier("http://host:port", 1)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        refuse_connection,
+        lambda _: httpx.Response(200, json={"model": "m"}),
+        lambda _: httpx.Response(200, json=ANSWER | {"predictions": []}),
+    ],
+)
 async def test_a_server_that_goes_away_fails_the_image(handler: Handler):
     async with behind(handler) as server:
         with pytest.raises(InferenceFailed):

@@ -1,6 +1,7 @@
 """Downloads from a hub of our own on 127.0.0.1; the cache is a folder of the test's."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -14,8 +15,10 @@ import torch
 from huggingface_hub import close_session
 from safetensors.torch import save
 
+from app.cli.main import main
 from app.domain import PreprocessSpec
 from app.errors import HubError, PackageError
+from app.model.checkpoints.export import export_package
 from app.model.hub import download
 from app.model.package import ModelPackage, load_package, save_package
 from app.model.sources import load_model
@@ -29,11 +32,14 @@ FILES = {"config.json": b"{}", "preprocessor_config.json": b"{ }", "README.md": 
 
 
 def repositories(package: Path) -> dict[str, Repository]:
-    files = {path.name: path.read_bytes() for path in package.iterdir()}
+    files = {path.name: path.read_bytes() for path in package.iterdir() if path.is_file()}
+    timms = {name: value for name, value in json.loads(files["config.json"]).items() if name != "vit_serve"}
     shards = {f"model-0000{i}-of-00002.safetensors": save({str(i): torch.zeros(500)}) for i in (1, 2)}
     index = b'{"weight_map": {"1": "model-00001-of-00002.safetensors", "2": "model-00002-of-00002.safetensors"}}'
     return {
         "us/pico": Repository([{**files, "pytorch_model.bin": WEIGHTS, "big.onnx": WEIGHTS}, {**files, "new": b""}]),
+        "us/timm": Repository([{**files, "config.json": json.dumps(timms).encode()}]),
+        "us/hf-vit": Repository([{path.name: path.read_bytes() for path in (package / "hf").iterdir()}]),
         "us/both": Repository([{**FILES, "model.safetensors": WEIGHTS, "pytorch_model.bin": WEIGHTS}]),
         "us/pickle": Repository([{**FILES, "pytorch_model.bin": WEIGHTS}]),
         "us/sharded": Repository([{**FILES, "model.safetensors.index.json": index, **shards}]),
@@ -51,7 +57,9 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = VisionTransformer(variant(NAME))
     network.init_weights()
     labels = tuple(f"label {i}" for i in range(10))
-    save_package(folder, ModelPackage(f"{NAME}.test", NAME, network, labels, PreprocessSpec(32, 32), None))
+    spec = PreprocessSpec(32, 32, "bilinear", 1.0, "squash", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    save_package(folder, ModelPackage(f"{NAME}.test", NAME, network, labels, spec, None))
+    export_package(folder, "hf", folder / "hf")
     return folder
 
 
@@ -96,6 +104,25 @@ def test_the_commit_stays_with_a_package_that_is_saved(hub: Hub, tmp_path: Path)
     package = load_model("hf-hub:us/pico")
     save_package(tmp_path / "saved", package)
     assert load_package(tmp_path / "saved").source == package.source
+
+
+@pytest.mark.parametrize(("repository", "name"), [("us/timm", f"{NAME}.test"), ("us/hf-vit", f"{NAME}.hf-vit")])
+def test_other_libraries_layouts_give_the_same_model(hub: Hub, package: Path, repository: str, name: str) -> None:
+    ours, theirs = load_package(package), load_model(f"hf-hub:{repository}")
+    assert (theirs.name, theirs.labels, theirs.preprocess) == (name, ours.labels, ours.preprocess)
+    assert theirs.source == f"hf-hub:{repository}@{hub.repositories[repository].commit('main')}"
+    x = torch.randn(1, 3, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(theirs.network(x), ours.network(x), rtol=0, atol=1e-5)
+
+
+def test_convert_takes_a_repository(hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", "hf-hub:us/hf-vit", str(tmp_path / "made")]) == 0
+    made = load_model(str(tmp_path / "made"))
+    assert made.name == f"{NAME}.hf-vit"
+    assert made.source == f"hf-hub:us/hf-vit@{hub.repositories['us/hf-vit'].commit('main')}"
+    assert main(["convert", "hf-hub:us/nothing", str(tmp_path / "never")]) == 1
+    assert "no such repository" in capsys.readouterr().err
 
 
 def test_a_commit_is_a_pin(hub: Hub) -> None:

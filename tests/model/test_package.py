@@ -24,7 +24,7 @@ def package() -> ModelPackage:
     torch.manual_seed(0)
     network = VisionTransformer(variant(NAME))
     network.init_weights()
-    return ModelPackage(f"{NAME}.test", NAME, network, LABELS, SPEC, None, temperature=1.5)
+    return ModelPackage(f"{NAME}.test", NAME, network, LABELS, SPEC, None, temperature=1.5, threshold=0.75)
 
 
 @pytest.fixture
@@ -53,8 +53,20 @@ def test_a_round_trip_loses_nothing_but_what_the_format_rounds(tmp_path: Path, d
     for name, tensor in before.network.state_dict().items():
         assert torch.equal(after.network.state_dict()[name], tensor.to(dtype).float()), name
     assert (after.name, after.labels, after.preprocess, after.temperature) == (before.name, LABELS, SPEC, 1.5)
+    assert after.threshold == 0.75
     assert after.sha256 == sha256
     assert not after.network.training
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, "high", True, [0.5]])
+def test_a_threshold_that_is_no_score_is_refused(saved: Path, value: Any) -> None:
+    edit(saved, vit_serve={"calibration": {"threshold": value}})
+    refused(saved, "threshold")
+
+
+def test_a_package_without_a_threshold_has_none(saved: Path) -> None:
+    edit(saved, vit_serve={})
+    assert load_package(saved).threshold is None
 
 
 def test_the_layout_is_timms(saved: Path) -> None:

@@ -101,6 +101,7 @@ def test_the_log_has_a_row_for_each_epoch(config: RunConfig):
         "train_loss": f"{told[1].train_loss:.4f}",
         "validation_loss": f"{told[1].validation_loss:.4f}",
         "validation_accuracy": f"{told[1].validation_accuracy:.4f}",
+        "learning_rate": f"{told[1].learning_rate:.3g}",
         "images_per_s": f"{told[1].images_per_s:.0f}",
     }
 

@@ -1,0 +1,42 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from app.errors import HubError, PackageError
+from app.model.sources import load_model
+from tests.model.checkpoints.networks import KINDS, saved
+
+
+def test_a_package_and_the_same_weights_without_our_notes(tmp_path: Path) -> None:
+    network = saved(tmp_path, KINDS["plain"])
+    own = load_model(str(tmp_path))
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["vit_serve"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    foreign = load_model(str(tmp_path))
+    x = torch.randn(1, 3, 32, 32)
+    with torch.inference_mode():
+        assert torch.equal(own.network(x), network(x))
+        assert torch.equal(foreign.network(x), network(x))
+    assert (foreign.labels, foreign.sha256, foreign.source) == (own.labels, own.sha256, None)
+
+
+def test_a_bare_file(tmp_path: Path) -> None:
+    network = saved(tmp_path, KINDS["plain"])
+    (tmp_path / "model.safetensors").rename(tmp_path / "bare.safetensors")
+    package = load_model(str(tmp_path / "bare.safetensors"))
+    assert package.labels == tuple(f"class_{i}" for i in range(5))
+    assert package.network.config.embed_dim == network.config.embed_dim
+
+
+@pytest.mark.parametrize("source", ["nowhere/at/all", "", "hf_hub:us/pico", "embeded"])
+def test_what_is_nothing_is_told_what_there_is(source: str) -> None:
+    with pytest.raises(PackageError, match=r"embedded.*random.*hf-hub|cannot|no weights|model"):
+        load_model(source)
+
+
+def test_a_repository_that_is_not_named_rightly() -> None:
+    with pytest.raises(HubError, match="owner/name"):
+        load_model("hf-hub:pico")
