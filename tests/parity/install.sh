@@ -5,10 +5,9 @@ set -euo pipefail
 python=$1 folder=$2
 install() {  # install NAME ARGUMENT…
   local target=$folder/$1
-  [ -e "$target.done" ] && return
+  if [ -e "$target.done" ]; then return; fi
   rm -rf "$target"
-  "$python" -m pip install --quiet --disable-pip-version-check --target "$target" "${@:2}" 2>&1 |
-    grep -v 'dependency' >&2 || true  # pip compares with the environment around, which is not meant
+  "$python" -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --target "$target" "${@:2}"
   touch "$target.done"
 }
 install timm --no-deps 'timm==1.0.31'
