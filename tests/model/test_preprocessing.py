@@ -90,6 +90,7 @@ def test_another_rescale_factor_goes_into_mean_and_std() -> None:
         ({"size": {"height": 224}}, "vit", "size.width"),
         ({"size": "224"}, "vit", "size"),
         ({"size": -1}, "vit", "size"),
+        ({"size": 100_000}, "vit", "100000 px"),
         ({"resample": 9}, "vit", "resample"),
         ({"resample": "bicubic"}, "vit", "resample"),
         ({"do_center_crop": True}, "vit", "crop_size"),
@@ -111,7 +112,7 @@ def test_what_cannot_be_done_exactly_is_refused_by_name(document: dict[str, Any]
     ("own", "word"),
     [
         ({"resize_px": 0}, "resize_px"),
-        ({"resize_px": 100_000}, "resize_px"),
+        ({"resize_px": 100_000}, "100000 px"),
         ({"resize_px": [224]}, "resize_px"),
         ({"library": "opencv"}, "opencv"),
         ({"library": "tensorflow"}, "bicubic"),
