@@ -44,6 +44,14 @@ def configure(parser: ArgumentParser) -> None:
         "--learning-rate", type=float, metavar="X", help="its peak; lower it if training diverges; default: 0.002"
     )
     recipe.add_argument("--seed", type=int, metavar="N", help="of the split, the first weights and every random choice")
+    card = parser.add_argument_group("model card", "What its README.md tells beside what the run itself shows.")
+    card.add_argument(
+        "--out-of-scope",
+        type=Path,
+        metavar="DATA",
+        help="folder or zip of images that show none of the classes: what is answered to them, and how surely?",
+    )
+    card.add_argument("--data-note", default="", metavar="TEXT", help="where the images come from, and their licence")
     machine = parser.add_argument_group("machine")
     machine.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU if there is one"
@@ -59,13 +67,14 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Trains and writes the package; returns the exit code. Raises ArgumentError, SetupError."""
+    from app.cli.pictures import draw_run
     from app.cli.progress import training_progress
     from app.training import run as training
 
     config = _config(args)
     try:
         with training_progress() as listen:
-            result = training.run(config, listen)
+            result = training.run(config, listen, draw_run)
     except FloatingPointError as error:
         raise SetupError(f"training diverged at {error}; try a lower --learning-rate, in another --out") from error
     except KeyboardInterrupt:
@@ -103,6 +112,8 @@ def _config(args: Namespace) -> "RunConfig":
         device=device,
         precision=choose_precision(args.precision, device),
         keep_checkpoint=not args.discard_checkpoint,
+        out_of_scope=args.out_of_scope,
+        data_note=" ".join(args.data_note.split()),
     )
 
 

@@ -61,15 +61,32 @@ def load_dataset(path: Path, spec: PreprocessSpec, progress: Progress = lambda d
             raise DatasetError(
                 f"{path}: found {len(names)} images, {len(numbers)} classes; at least two classes are needed"
             )
-        images = np.empty((len(names), spec.height, spec.width, 3), dtype=np.uint8)
-        for i, name in enumerate(names):
-            try:
-                preprocess(files.read(name), spec, DecodeLimits(), images[i])
-            except RequestError as error:
-                raise DatasetError(f"{path}: {name}: {error}") from error
-            progress(i + 1, len(names))
+        images = _pixels(files, spec, progress)
     targets = torch.tensor([numbers[class_of(name)] for name in names])
-    return Dataset(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), targets, tuple(numbers))
+    return Dataset(images, targets, tuple(numbers))
+
+
+def load_images(path: Path, spec: PreprocessSpec, progress: Progress = lambda done, total: None) -> Tensor:
+    """Reads a folder or zip of images without classes, wherever they lie in it: uint8 (n, 3, height, width).
+
+    Raises DatasetError if there is nothing to read, or an image is broken.
+    """
+    with ImageFiles(path) as files:
+        if not files.names:
+            raise DatasetError(f"{path}: holds no image files")
+        return _pixels(files, spec, progress)
+
+
+def _pixels(files: "ImageFiles", spec: PreprocessSpec, progress: Progress) -> Tensor:
+    """Every image as serving would see it. Raises DatasetError, naming the one that is broken."""
+    images = np.empty((len(files.names), spec.height, spec.width, 3), dtype=np.uint8)
+    for i, name in enumerate(files.names):
+        try:
+            preprocess(files.read(name), spec, DecodeLimits(), images[i])
+        except RequestError as error:
+            raise DatasetError(f"{files.path}: {name}: {error}") from error
+        progress(i + 1, len(files.names))
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
 def split(dataset: Dataset, validation_share: float, seed: int) -> tuple[Dataset, Dataset]:

@@ -1,12 +1,13 @@
 """Owns a training run from images to model package, and the folder it lives in; does not parse options or print."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
+from torch import Tensor
 
 from app.domain import PreprocessSpec
 from app.errors import SetupError
@@ -14,21 +15,25 @@ from app.model.package import WEIGHTS_NAME, ModelPackage, file_sha256, save_pack
 from app.model.precision import computes_in_bfloat16
 from app.model.variants import variant
 from app.training.card import CardFacts, model_card
-from app.training.dataset import Dataset, load_dataset, split
+from app.training.card_quality import Beyond
+from app.training.dataset import Dataset, load_dataset, load_images, split
+from app.training.log import LOG_NAME, write_log
 from app.training.loop import EpochReport, StepReport, Trainer
+from app.training.measure import answers_of, measure_out_of_scope
 from app.training.recipe import Recipe, load_recipe
 from app.training.report import Evaluation, evaluate_logits
 
 CHECKPOINT_NAME: Final = "checkpoint.pt"
 RECIPE_NAME: Final = "recipe.json"
-LOG_NAME: Final = "log.csv"
 CARD_NAME: Final = "README.md"
-_LOG_HEAD: Final = "epoch,train_loss,validation_loss,validation_accuracy,images_per_s"
 
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """One run. `tag` names the result: the package is called `<variant>.<tag>`."""
+    """One run. `tag` names the result: the package is called `<variant>.<tag>`.
+
+    `out_of_scope` are images that show none of the classes, `data_note` is on source and licence: both for the card.
+    """
 
     data: Path
     out: Path
@@ -37,6 +42,8 @@ class RunConfig:
     device: torch.device
     precision: torch.dtype
     keep_checkpoint: bool = True
+    out_of_scope: Path | None = None
+    data_note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +64,11 @@ class RunResult:
 
 
 Listener = Callable[[LoadReport | StepReport | EpochReport], None]
+# Draws a run into its folder, where log.csv already lies, and returns the names of the files.
+Draw = Callable[[Path, Sequence[str], Evaluation], tuple[str, ...]]
 
 
-def run(config: RunConfig, listen: Listener) -> RunResult:
+def run(config: RunConfig, listen: Listener, draw: Draw = lambda out, classes, evaluation: ()) -> RunResult:
     """Trains, or goes on where an interrupted run of the same recipe stopped, and writes the package.
 
     Raises DatasetError; SetupError if the folder holds something else; FloatingPointError if training diverges.
@@ -68,6 +77,9 @@ def run(config: RunConfig, listen: Listener) -> RunResult:
     try:
         claim(config.out, config.recipe)
         dataset = load_dataset(config.data, spec, lambda done, total: listen(LoadReport(done, total)))
+        others = None
+        if config.out_of_scope is not None:  # before training: what is wrong with them is better told now
+            others = load_images(config.out_of_scope, spec, lambda done, total: listen(LoadReport(done, total)))
         train, validation = split(dataset, config.recipe.validation_share, config.recipe.seed)
         del dataset  # the split holds copies
         trainer = Trainer(config.recipe, spec, len(train.classes), config.device, config.precision)
@@ -75,7 +87,7 @@ def run(config: RunConfig, listen: Listener) -> RunResult:
             if isinstance(report, EpochReport):
                 write_log(config.out / LOG_NAME, report)
             listen(report)
-        return _finish(config, trainer, train, validation, spec)
+        return _finish(config, trainer, train, validation, spec, others, draw)
     except OSError as error:
         raise SetupError(f"{config.out}: {error}") from error
 
@@ -131,20 +143,18 @@ def _conflict(out: Path, recipe: Recipe) -> str | None:
     return None if begun else "holds the finished model of this recipe and no checkpoint to go on from: clear it"
 
 
-def write_log(path: Path, report: EpochReport) -> None:
-    """Adds a row; rows of this epoch or later ones, left by a run whose checkpoint is gone, are dropped."""
-    lines = path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []
-    lines = [line for line in lines if int(line.partition(",")[0]) < report.epoch]
-    losses = f"{report.train_loss:.4f},{report.validation_loss:.4f}"
-    lines.append(f"{report.epoch},{losses},{report.validation_accuracy:.4f},{report.images_per_s:.0f}")
-    path.write_text("\n".join((_LOG_HEAD, *lines)) + "\n", encoding="utf-8")
-
-
 def _finish(
-    config: RunConfig, trainer: Trainer, train: Dataset, validation: Dataset, spec: PreprocessSpec
+    config: RunConfig,
+    trainer: Trainer,
+    train: Dataset,
+    validation: Dataset,
+    spec: PreprocessSpec,
+    others: Tensor | None,
+    draw: Draw,
 ) -> RunResult:
     trainer.average.half().float()  # what is judged is what is written, and that is float16
-    evaluation = evaluate_logits(trainer.evaluate(validation)[2], validation.targets)
+    evaluation = evaluate_logits(trainer.logits(validation.images), validation.targets)
+    beyond = None if others is None else _beyond(config, trainer.logits(others), evaluation, train.classes)
     package = ModelPackage(
         name=f"{config.recipe.variant}.{config.tag}",
         architecture=config.recipe.variant,
@@ -155,14 +165,7 @@ def _finish(
         temperature=evaluation.temperature,
         threshold=evaluation.threshold,
     )
-    summary = {
-        "data": _data_name(config),
-        "recipe": asdict(config.recipe),
-        "images": len(train.targets),
-        "validation_images": evaluation.images,
-        "validation_accuracy": round(evaluation.accuracy, 4),
-        "expected_calibration_error": round(evaluation.calibration_error, 4),
-    }
+    summary = _summary(config, len(train.targets), evaluation, beyond)
     save_package(config.out, package, torch.float16, {"training": summary})
     facts = CardFacts(
         name=package.name,
@@ -177,6 +180,9 @@ def _finish(
         spec=spec,
         recipe=config.recipe,
         evaluation=evaluation,
+        data_note=config.data_note,
+        beyond=beyond,
+        pictures=draw(config.out, train.classes, evaluation),
     )
     (config.out / CARD_NAME).write_text(model_card(facts), encoding="utf-8")
     if not config.keep_checkpoint:
@@ -184,10 +190,45 @@ def _finish(
     return RunResult(package.name, config.out, evaluation)
 
 
+def _beyond(config: RunConfig, logits: Tensor, evaluation: Evaluation, classes: Sequence[str]) -> Beyond:
+    """What is answered to the images of none of the classes, as in service."""
+    assert config.out_of_scope is not None
+    answers = answers_of(logits, evaluation.temperature, evaluation.threshold)
+    return Beyond(config.out_of_scope.resolve().name, measure_out_of_scope(answers, classes))
+
+
+def _summary(config: RunConfig, train_images: int, evaluation: Evaluation, beyond: Beyond | None) -> dict[str, Any]:
+    """What the package's config.json says of its training; what was not given or measured is left out."""
+    summary: dict[str, Any] = {
+        "data": _data_name(config),
+        "recipe": asdict(config.recipe),
+        "images": train_images,
+        "validation_images": evaluation.images,
+        "validation_accuracy": round(evaluation.accuracy, 4),
+        "expected_calibration_error": round(evaluation.calibration_error, 4),
+    }
+    if config.data_note:
+        summary["data_note"] = config.data_note
+    if beyond is not None:
+        measured = beyond.measured
+        summary["out_of_scope"] = {
+            "data": beyond.data,
+            "images": measured.images,
+            "high_confidence": None if measured.sure_share is None else round(measured.sure_share, 4),
+            "mean_score": round(measured.mean_score, 4),
+            "answers": dict(measured.answers),
+        }
+    return summary
+
+
 def _command(config: RunConfig) -> str:
     """The command that repeats the run, without the folders of the machine it ran on."""
     files = [_data_name(config), "--out", config.out.resolve().name, "--recipe", RECIPE_NAME]
     options = ["--name", config.tag, "--device", config.device.type, "--precision", _precision_name(config)]
+    if config.out_of_scope is not None:
+        options += ["--out-of-scope", config.out_of_scope.resolve().name]
+    if config.data_note:
+        options += ["--data-note", config.data_note]
     return shlex.join(["vit-serve", "train", *files, *options])
 
 

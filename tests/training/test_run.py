@@ -96,11 +96,13 @@ def test_the_log_has_a_row_for_each_epoch(config: RunConfig):
     with (config.out / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert RECIPE.learning_rate > told[1].learning_rate > told[2].learning_rate > 0
     assert rows[1] == {
         "epoch": "2",
         "train_loss": f"{told[1].train_loss:.4f}",
         "validation_loss": f"{told[1].validation_loss:.4f}",
         "validation_accuracy": f"{told[1].validation_accuracy:.4f}",
+        "learning_rate": f"{told[1].learning_rate:.4g}",
         "images_per_s": f"{told[1].images_per_s:.0f}",
     }
 
