@@ -1,6 +1,5 @@
 """Owns `vit-serve train`: options, progress, exit code; does not train."""
 
-import csv
 import re
 import shlex
 import sys
@@ -12,10 +11,9 @@ from typing import TYPE_CHECKING, Final
 from app.errors import SetupError
 
 if TYPE_CHECKING:
-    from app.training.run import RunConfig, RunResult
+    from app.training.run import RunConfig
 
 INTERRUPTED: Final = 130  # what shells report for a program ended by Ctrl-C
-_PICTURES: Final = ("log.png", "confusion.png", "reliability.png")
 _DESCRIPTION: Final = (
     "Trains a Vision Transformer on your images and writes a model package that `vit-serve serve --model DIR` takes. "
     "The class of an image is the name of the folder it lies in: cats/1.jpg, dogs/2.jpg. A part of every class is kept "
@@ -33,15 +31,6 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--name", help="the package is called VARIANT.NAME; default: the data's file name without suffix"
     )
-    parser.add_argument(
-        "--data-note", default="", metavar="TEXT", help="source and licence of the images, for the card"
-    )
-    parser.add_argument(
-        "--out-of-scope",
-        type=Path,
-        metavar="DATA",
-        help="folder or zip of images that show none of the classes; the card tells how sure the model is of them",
-    )
     recipe = parser.add_argument_group(
         "recipe", "What stands in no flag comes from --recipe, and else from its default."
     )
@@ -55,6 +44,14 @@ def configure(parser: ArgumentParser) -> None:
         "--learning-rate", type=float, metavar="X", help="its peak; lower it if training diverges; default: 0.002"
     )
     recipe.add_argument("--seed", type=int, metavar="N", help="of the split, the first weights and every random choice")
+    card = parser.add_argument_group("model card", "What its README.md tells beside what the run itself shows.")
+    card.add_argument(
+        "--out-of-scope",
+        type=Path,
+        metavar="DATA",
+        help="folder or zip of images that show none of the classes: what is answered to them, and how surely?",
+    )
+    card.add_argument("--data-note", default="", metavar="TEXT", help="where the images come from, and their licence")
     machine = parser.add_argument_group("machine")
     machine.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU if there is one"
@@ -70,13 +67,14 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Trains and writes the package; returns the exit code. Raises ArgumentError, SetupError."""
+    from app.cli.pictures import draw_run
     from app.cli.progress import training_progress
     from app.training import run as training
 
     config = _config(args)
     try:
         with training_progress() as listen:
-            result = training.run(config, listen)
+            result = training.run(config, listen, draw_run)
     except FloatingPointError as error:
         raise SetupError(f"training diverged at {error}; try a lower --learning-rate, in another --out") from error
     except KeyboardInterrupt:
@@ -84,7 +82,6 @@ def run(args: Namespace) -> int:
             f"vit-serve train: stopped; the same command goes on after the last epoch saved in {args.out}\n"
         )
         return INTERRUPTED
-    _draw(result)
     quality = result.evaluation
     sys.stdout.write(
         f"{result.name}: {100 * quality.accuracy:.2f} % of {quality.images:,} validation images right, "
@@ -115,29 +112,9 @@ def _config(args: Namespace) -> "RunConfig":
         device=device,
         precision=choose_precision(args.precision, device),
         keep_checkpoint=not args.discard_checkpoint,
-        data_note=args.data_note,
         out_of_scope=args.out_of_scope,
-        pictures=_PICTURES,
+        data_note=" ".join(args.data_note.split()),
     )
-
-
-def _draw(result: "RunResult") -> None:
-    """The pictures that the card shows, beside it."""
-    from app.insight import charts
-    from app.training.run import LOG_NAME
-
-    quality, classes = result.evaluation, result.classes
-    try:
-        with (result.package / LOG_NAME).open(encoding="utf-8") as log:
-            pictures = (
-                charts.training_curve(list(csv.DictReader(log))),
-                charts.confusion_matrix(quality.confusion, classes),
-                charts.reliability_diagram(quality.bins, quality.calibration_error, quality.threshold),
-            )
-        for name, picture in zip(_PICTURES, pictures, strict=True):
-            (result.package / name).write_bytes(picture)
-    except OSError as error:
-        raise SetupError(f"{result.package}: the model is written, its pictures are not: {error}") from error
 
 
 def _tag(args: Namespace) -> str:

@@ -47,14 +47,14 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True)
 class EpochReport:
-    """One row of the log: accuracies 0 … 1, validation with the averaged weights, the last step's learning rate."""
+    """One row of the log: losses and accuracies 0 … 1, validation with the averaged weights."""
 
     epoch: int
     train_loss: float
     validation_loss: float
     validation_accuracy: float
-    learning_rate: float
     images_per_s: float
+    learning_rate: float  # of the last step
 
 
 class Trainer:
@@ -117,18 +117,21 @@ class Trainer:
             if not math.isfinite(validation_loss):
                 raise FloatingPointError(f"step {self.step}: the validation loss is {validation_loss}")
             self._save(checkpoint, fingerprint)
-            learning_rate = float(self.optimizers[0].param_groups[0]["lr"])
-            yield EpochReport(self.epoch, loss_sum / steps, validation_loss, accuracy, learning_rate, rate)
+            learning_rate = self.optimizers[-1].param_groups[0]["lr"]
+            yield EpochReport(self.epoch, loss_sum / steps, validation_loss, accuracy, rate, learning_rate)
 
     @torch.inference_mode()
-    def evaluate(self, dataset: Dataset) -> tuple[float, float, Tensor]:
-        """(cross-entropy, accuracy, logits (n, classes) on the CPU) of the averaged weights."""
+    def logits(self, images: Tensor) -> Tensor:
+        """What the averaged weights say of images, uint8 (n, 3, height, width): (n, classes), on the CPU."""
         network = self.average.eval()
         parts = [
-            network(self._normalise(part.to(self.device).float() / 255)).cpu()
-            for part in torch.split(dataset.images, 256)
+            network(self._normalise(part.to(self.device).float() / 255)).cpu() for part in torch.split(images, 256)
         ]
-        logits = torch.cat(parts)
+        return torch.cat(parts)
+
+    def evaluate(self, dataset: Dataset) -> tuple[float, float, Tensor]:
+        """(cross-entropy, accuracy, logits (n, classes) on the CPU) of the averaged weights."""
+        logits = self.logits(dataset.images)
         accuracy = (logits.argmax(dim=1) == dataset.targets).float().mean().item()
         return F.cross_entropy(logits, dataset.targets).item(), accuracy, logits
 
