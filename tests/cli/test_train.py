@@ -60,7 +60,7 @@ def test_the_card_names_a_command_that_gives_the_same_weights(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     first, others = tmp_path / "first", write_zip(tmp_path / "not pets.zip", {"a.png": plain(9), "b/c.png": plain(99)})
-    options = ["--out-of-scope", others, "--data-note", "drawn by 'us';\n CC0"]
+    options: list[str | Path] = ["--out-of-scope", others, "--data-note", "drawn by 'us';\n CC0"]
     assert train(data, "--out", first, *FAST, "--name", "pets", *options) == 0
     files = {path.name: path.read_bytes() for path in (data, others, first / "recipe.json")}
     again = write_files(tmp_path / "again", files)

@@ -21,7 +21,7 @@ def pixels(png: bytes) -> np.ndarray:
 
 
 def marked(picture: np.ndarray, colour: tuple[int, int, int], within: int = 2) -> np.ndarray:
-    return (abs(picture - colour) <= within).all(axis=2)
+    return np.asarray((abs(picture - colour) <= within).all(axis=2))
 
 
 def log(epochs: int, **more: str) -> list[dict[str, str]]:
