@@ -14,11 +14,17 @@ from app.domain import PreprocessSpec
 from app.model.variants import ViTConfig
 from app.training.dataset import Dataset
 from app.training.recipe import Recipe
+from app.training.start import Start, random_start
 
 SPEC = PreprocessSpec(32, 32, crop_pct=1.0, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 VARIANT = "vit_test_patch8_32"
 SHAPE = ViTConfig(img_size=(32, 32), patch_size=8, embed_dim=32, depth=2, num_heads=2, num_classes=2)
 RECIPE = replace(Recipe(), variant=VARIANT, epochs=3, batch_size=16, seed=7, warmup_epochs=0.5)
+
+
+def fresh(recipe: Recipe = RECIPE) -> Start:
+    """Random weights, behind SPEC."""
+    return replace(random_start(recipe), spec=SPEC)
 
 
 def stripes(count: int, seed: int = 0) -> Dataset:
