@@ -5,13 +5,16 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
 from app.domain import PreprocessSpec
+from app.model.package import ModelPackage, save_package
 from app.model.variants import ViTConfig
+from app.model.vit import VisionTransformer
 from app.training.dataset import Dataset
 from app.training.recipe import Recipe
 from app.training.start import Start, random_start
@@ -25,6 +28,17 @@ RECIPE = replace(Recipe(), variant=VARIANT, epochs=3, batch_size=16, seed=7, war
 def fresh(recipe: Recipe = RECIPE) -> Start:
     """Random weights, behind SPEC."""
     return replace(random_start(recipe), spec=SPEC)
+
+
+def write_start(folder: Path, seed: int = 5, **changes: Any) -> Path:
+    """A package of random weights for five classes, its network SHAPE with changes, its preprocessing unlike SPEC."""
+    torch.manual_seed(seed)
+    network = VisionTransformer(replace(SHAPE, num_classes=5, **changes))
+    network.init_weights()
+    height, width = network.config.img_size
+    spec = PreprocessSpec(height, width, "bilinear", 0.9, "squash", (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
+    save_package(folder, ModelPackage(f"{VARIANT}.start", VARIANT, network, tuple("abcde"), spec, None))
+    return folder
 
 
 def stripes(count: int, seed: int = 0) -> Dataset:
