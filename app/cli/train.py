@@ -46,44 +46,7 @@ def configure(parser: ArgumentParser) -> None:
         metavar="DATA",
         help="folder or zip of images that show none of the classes; the card tells how sure the model is of them",
     )
-    recipe = parser.add_argument_group(
-        "recipe",
-        "What stands in no flag comes from --recipe, and else from its default. "
-        f"Defaults with --from: {_fine_tuning_defaults()}.",
-    )
-    recipe.add_argument(
-        "--from",
-        dest="start",
-        metavar="MODEL",
-        help="start from this model's weights and preprocessing: a package's directory, or whatever "
-        "`vit-serve serve --model` takes",
-    )
-    recipe.add_argument(
-        "--freeze",
-        metavar="backbone|N",
-        help="with --from: train only the head, or all but the embeddings and the first N blocks",
-    )
-    recipe.add_argument(
-        "--size", type=int, metavar="PX", help="height and width of the network's input; default: the model's own"
-    )
-    recipe.add_argument(
-        "--recipe", type=Path, metavar="FILE", help="JSON file such as the recipe.json of an earlier run"
-    )
-    recipe.add_argument(
-        "--variant", help="architecture, see `vit-serve models`; default: vit_nano_patch4_32, or the --from model's"
-    )
-    recipe.add_argument("--epochs", type=int, metavar="N", help="passes over the images; default: 20")
-    recipe.add_argument(
-        "--patience",
-        type=int,
-        metavar="N",
-        help="stop after N epochs without a lower validation loss, and keep the best epoch's weights; default: 0, off",
-    )
-    recipe.add_argument("--batch-size", type=int, metavar="N", help="images in one step; default: 128")
-    recipe.add_argument(
-        "--learning-rate", type=float, metavar="X", help="its peak; lower it if training diverges; default: 0.002"
-    )
-    recipe.add_argument("--seed", type=int, metavar="N", help="of the split, the first weights and every random choice")
+    _configure_recipe(parser)
     machine = parser.add_argument_group("machine")
     machine.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU if there is one"
@@ -124,6 +87,47 @@ def run(args: Namespace) -> int:
         f"  vit-serve serve --model {shlex.quote(str(result.package))}\n"
     )
     return 0
+
+
+def _configure_recipe(parser: ArgumentParser) -> None:
+    recipe = parser.add_argument_group(
+        "recipe",
+        "What stands in no flag comes from --recipe, and else from its default. "
+        f"Defaults with --from: {_fine_tuning_defaults()}.",
+    )
+    recipe.add_argument(
+        "--from",
+        dest="start",
+        metavar="MODEL",
+        help="start from this model's weights and preprocessing: a package's directory, or whatever "
+        "`vit-serve serve --model` takes",
+    )
+    recipe.add_argument(
+        "--freeze",
+        metavar="backbone|N",
+        help="with --from: train only the head, or all but the embeddings and the first N blocks",
+    )
+    recipe.add_argument(
+        "--size", type=int, metavar="PX", help="height and width of the network's input; default: the model's own"
+    )
+    recipe.add_argument(
+        "--recipe", type=Path, metavar="FILE", help="JSON file such as the recipe.json of an earlier run"
+    )
+    recipe.add_argument(
+        "--variant", help="architecture, see `vit-serve models`; default: vit_nano_patch4_32, or the --from model's"
+    )
+    recipe.add_argument("--epochs", type=int, metavar="N", help="passes over the images; default: 20")
+    recipe.add_argument(
+        "--patience",
+        type=int,
+        metavar="N",
+        help="stop after N epochs without a lower validation loss, and keep the best epoch's weights; default: 0, off",
+    )
+    recipe.add_argument("--batch-size", type=int, metavar="N", help="images in one step; default: 128")
+    recipe.add_argument(
+        "--learning-rate", type=float, metavar="X", help="its peak; lower it if training diverges; default: 0.002"
+    )
+    recipe.add_argument("--seed", type=int, metavar="N", help="of the split, the first weights and every random choice")
 
 
 def _config(args: Namespace) -> "RunConfig":

@@ -19,7 +19,7 @@ class Recipe:
 
     variant: str = "vit_nano_patch4_32"  # with a start: that of its package, or empty
     start: str = ""  # where the first weights come from, without folders; empty: drawn with the seed
-    start_sha256: str = ""  # of that start's weights file; empty: it has none
+    start_sha256: str = ""  # of that start's weights
     freeze: str = ""  # what keeps the start's weights: `backbone`, all but the head; N, embeddings and N first blocks
     size: int = 0  # height and width of the network's input in pixels; 0: the start's, or the variant's
     epochs: int = 20

@@ -1,5 +1,6 @@
 """Owns what a run begins with: a network's shape, weights and preprocessing; does not train."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from app.domain import PreprocessSpec
 from app.errors import SetupError
+from app.model.package import ModelPackage
 from app.model.resize import resize_state
 from app.model.sources import load_model
 from app.model.variants import ViTConfig, variant
@@ -19,7 +21,10 @@ _HEADS = ("head.", "head_dist.", "pre_logits.")
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A network before its first step. `weights` are a package's, all but the head; None: to be drawn."""
+    """A network before its first step. `weights` are a package's, all but the head; None: to be drawn.
+
+    `sha256` is of the file they come from, or of themselves where that is none or several.
+    """
 
     architecture: str
     config: ViTConfig
@@ -80,14 +85,14 @@ def load_start(source: str, recipe: Recipe) -> Start:
         state, _ = resize_state(package.network.state_dict(), package.network.config, config.img_size)
     except ValueError as error:
         raise SetupError(f"{source}: {error}") from error
-    path, (height, width) = Path(source).expanduser(), config.img_size
+    weights = {name: value for name, value in state.items() if not _is_head(name)}
     return Start(
         architecture=package.architecture,
         config=replace(config, representation_size=None),
-        spec=replace(package.preprocess, height=height, width=width),
-        weights={name: value for name, value in state.items() if not _is_head(name)},
-        name=path.resolve().name if path.exists() else source,
-        sha256=package.sha256 or "",
+        spec=_spec_of_size(package.preprocess, config.img_size),
+        weights=weights,
+        name=_name(source, package),
+        sha256=package.sha256 or _digest(weights),
     )
 
 
@@ -103,6 +108,32 @@ def preprocess_spec(config: ViTConfig) -> PreprocessSpec:
         mean, std = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
         return PreprocessSpec(height, width, crop_pct=1.0, mean=mean, std=std)
     return PreprocessSpec(height, width, crop_pct=1.0)
+
+
+def _name(source: str, package: ModelPackage) -> str:
+    """The source without this machine's folders, or with the commit that a hub gave."""
+    path = Path(source).expanduser()
+    return path.resolve().name if path.exists() else package.source or source
+
+
+def _digest(weights: dict[str, Tensor]) -> str:
+    """SHA-256 of the tensors, for weights that lie in no file, or in several."""
+    digest = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        digest.update(f"{name}{tuple(value.shape)}".encode())
+        digest.update(value.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _spec_of_size(spec: PreprocessSpec, size: tuple[int, int]) -> PreprocessSpec:
+    """The same preprocessing for another size: the crop stays the same share of the image."""
+    height, width = size
+    resize_px = spec.resize_px
+    if isinstance(resize_px, int):
+        resize_px = round(resize_px * min(size) / min(spec.height, spec.width))
+    elif resize_px is not None:
+        resize_px = (round(resize_px[0] * height / spec.height), round(resize_px[1] * width / spec.width))
+    return replace(spec, height=height, width=width, resize_px=resize_px)
 
 
 def _is_head(name: str) -> bool:

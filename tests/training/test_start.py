@@ -1,5 +1,6 @@
 """Owns the tests of training/start.py."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from app.errors import PackageError, SetupError, UnknownVariant
-from app.model.package import file_sha256, load_package
+from app.model.package import file_sha256, load_package, save_package
 from app.model.resize import resize_position_table
 from app.training.recipe import Recipe, fine_tuning_recipe
 from app.training.start import Start, load_start, preprocess_spec, random_start
@@ -75,10 +76,39 @@ def _fill(network: nn.Module) -> None:
         nn.init.constant_(parameter, 0.0 if name.startswith("head") else 0.5)
 
 
-def test_weights_without_a_file_have_no_digest():
+def test_weights_without_a_file_have_a_digest_of_their_own():
     start = load_start(f"random:{VARIANT}", TUNING)
-    assert (start.name, start.sha256) == (f"random:{VARIANT}", "")
-    assert start.recorded(TUNING).start_sha256 == ""
+    assert start.name == f"random:{VARIANT}"
+    assert len(start.sha256) == 64 and start.sha256 == load_start(f"random:{VARIANT}", TUNING).sha256
+    assert start.sha256 != load_start("random:vit_pico_patch4_32", TUNING).sha256
+
+
+@pytest.mark.parametrize(("resize_px", "expected"), [(None, None), (40, 60), ((36, 40), (54, 60))])
+def test_a_size_before_the_crop_grows_along(
+    tmp_path: Path, resize_px: int | tuple[int, int] | None, expected: int | tuple[int, int] | None
+):
+    package = load_package(write_start(tmp_path))
+    save_package(tmp_path, replace(package, preprocess=replace(package.preprocess, resize_px=resize_px)))
+    assert other_size(tmp_path, 48).spec.resize_px == expected
+
+
+def test_a_hub_model_is_called_by_its_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    package = replace(load_package(write_start(tmp_path)), source="hf-hub:owner/name@abc")
+    monkeypatch.setattr("app.training.start.load_model", lambda *_, **__: package)
+    assert load_start("hf-hub:owner/name", TUNING).name == "hf-hub:owner/name@abc"
+    assert load_start(str(tmp_path), TUNING).name == tmp_path.name
+
+
+def test_a_foreign_checkpoint_is_a_start(tmp_path: Path):
+    package = load_package(write_start(tmp_path / "timm"))
+    path = tmp_path / "timm" / "config.json"
+    path.write_text(
+        json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "vit_serve"})
+    )
+    start = load_start(str(tmp_path / "timm"), TUNING)
+    assert start.weights is not None
+    assert start.spec == package.preprocess
+    assert torch.equal(start.weights["norm.weight"], package.network.norm.weight)
 
 
 def test_another_size_resizes_the_position_table(tmp_path: Path):
