@@ -27,6 +27,7 @@ def facts(classes: tuple[str, ...], answers: list[int], truths: list[int]) -> Ca
         spec=SPEC,
         recipe=RECIPE,
         evaluation=evaluate_logits(logits, torch.tensor(truths)),
+        kept=3,
     )
 
 
