@@ -1,6 +1,6 @@
 """Owns how an evaluation is written: tables for people, JSON for programs, pictures; does not measure."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -94,7 +94,8 @@ def write_pictures(evaluated: Evaluated, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "confusion.png").write_bytes(charts.confusion_matrix(measures.counts(), labels))
-        diagram = charts.reliability_diagram(measures.bins, measures.calibration_error, None)
+        bins = [astuple(each) for each in measures.bins]
+        diagram = charts.reliability_diagram(bins, measures.calibration_error, None)
         (folder / "reliability.png").write_bytes(diagram)
     except OSError as error:
         raise SetupError(f"{folder}: cannot be written to: {error}") from error

@@ -13,7 +13,8 @@ from app.model.variants import VARIANTS, ViTConfig
 
 _HINT: Final = (
     "Give a name of the first column as `vit-serve serve --model NAME` or `vit-serve classify --model NAME PATH`.\n"
-    "A model package of your own is named by its folder: `--model path/to/package`."
+    "A model package of your own is named by its folder, `--model path/to/package`, one on a hub by "
+    "`--model hf-hub:owner/name`."
 )
 
 

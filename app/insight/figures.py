@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +59,7 @@ def position_similarity(maps: Numbers, rows: Sequence[int], columns: Sequence[in
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=axes, ticks=[-1, -0.5, 0, 0.5, 1], fraction=0.05)
     bar.set_label("Cosine similarity")
-    _save(figure, path, dpi=max(_DPI, 1.25 * max(mosaic.shape) / _MAPS_INCHES))  # no cell smaller than a pixel
+    save(figure, path, dpi=max(_DPI, 1.25 * max(mosaic.shape) / _MAPS_INCHES))  # no cell smaller than a pixel
 
 
 def patch_filters(filters: Numbers, title: str, path: Path) -> None:
@@ -73,7 +73,7 @@ def patch_filters(filters: Numbers, title: str, path: Path) -> None:
         axes.set_axis_off()
         if place < len(filters):
             axes.imshow(filters[place], interpolation="nearest")
-    _save(figure, path)
+    save(figure, path)
 
 
 def attention_distance(study: Distances, title: str, path: Path) -> None:
@@ -97,7 +97,7 @@ def attention_distance(study: Distances, title: str, path: Path) -> None:
     both[0].set_ylim(0, 1.1 * max(study.uniform, study.as_attended.max(), study.renormalised.max()))
     both[0].set_ylabel(f"Mean attention distance (px of {study.width_px})")
     both[0].legend(loc="lower right", fontsize="small")
-    _save(figure, path)
+    save(figure, path)
 
 
 def attention_rollout(photos: Sequence[Photo], title: str, path: Path) -> None:
@@ -117,7 +117,7 @@ def attention_rollout(photos: Sequence[Photo], title: str, path: Path) -> None:
         for axes in (left, middle, right):
             axes.set_xticks([])
             axes.set_yticks([])
-    _save(figure, path)
+    save(figure, path)
 
 
 def _patch_ticks(axes: Axes, patches: Sequence[int], pitch: int, size: int, down: bool) -> None:
@@ -132,9 +132,10 @@ def _patch_ticks(axes: Axes, patches: Sequence[int], pitch: int, size: int, down
     axis.set_label_text(f"Input patch {'row' if down else 'column'}")
 
 
-def _save(figure: Figure, path: Path, dpi: float = _DPI) -> None:
+def save(figure: Figure, target: Path | BinaryIO, dpi: float = _DPI) -> None:
+    """Writes a PNG, in which names are taken as they are."""
     for text in figure.findobj(Text):
         text.set_parse_math(False)  # a dollar in a name is a dollar
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # names may have letters that the font lacks
-        figure.savefig(path, dpi=dpi)
+        figure.savefig(target, dpi=dpi, format="png")

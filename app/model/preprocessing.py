@@ -13,7 +13,7 @@ from app.model.values import items, number, one_of, triple, whole
 
 HALF: Final = (0.5, 0.5, 0.5)
 _OWN_KEYS: Final = ("interpolation", "resize_px", "library")
-_MAX_RESIZE_PX: Final = 8192
+_MAX_SIZE_PX: Final = 8192
 _SMALLEST_STD: Final = 1e-6
 
 
@@ -129,6 +129,9 @@ def preprocess_from_hf(document: Mapping[str, Any], model_type: str) -> Preproce
 
 
 def _checked(spec: PreprocessSpec) -> PreprocessSpec:
+    sizes = spec.resize_px if isinstance(spec.resize_px, tuple) else (spec.resize_px or 0,)
+    if max(*sizes, spec.height, spec.width) > _MAX_SIZE_PX:
+        raise ValueError(f"a size of {max(*sizes, spec.height, spec.width)} px is over {_MAX_SIZE_PX}")
     if min(spec.std) < _SMALLEST_STD:
         raise ValueError(f"std {spec.std} holds a value that nothing can be divided by")
     if spec.library == "tensorflow" and spec.interpolation not in ("bilinear", "area"):
@@ -148,6 +151,4 @@ def _resize_px(value: Any) -> int | tuple[int, int] | None:
     if value is None:
         return None
     pair = [whole(size, "resize_px") for size in (items(value, "resize_px", 2) if isinstance(value, list) else [value])]
-    if max(pair) > _MAX_RESIZE_PX:
-        raise ValueError(f"resize_px {value} is over {_MAX_RESIZE_PX}")
     return (pair[0], pair[1]) if len(pair) == 2 else pair[0]

@@ -61,19 +61,24 @@ def load_dataset(path: Path, spec: PreprocessSpec, progress: Progress = lambda d
             raise DatasetError(
                 f"{path}: found {len(names)} images, {len(numbers)} classes; at least two classes are needed"
             )
-        images = _decode(files, spec, progress)
-    return Dataset(images, torch.tensor([numbers[class_of(name)] for name in names]), tuple(numbers))
+        images = _pixels(files, spec, progress)
+    targets = torch.tensor([numbers[class_of(name)] for name in names])
+    return Dataset(images, targets, tuple(numbers))
 
 
-def load_images(path: Path, spec: PreprocessSpec) -> Tensor:
-    """All images of a folder or zip, whatever they show: uint8 (n, 3, height, width). Raises DatasetError."""
+def load_images(path: Path, spec: PreprocessSpec, progress: Progress = lambda done, total: None) -> Tensor:
+    """Reads a folder or zip of images without classes, wherever they lie in it: uint8 (n, 3, height, width).
+
+    Raises DatasetError if there is nothing to read, or an image is broken.
+    """
     with ImageFiles(path) as files:
         if not files.names:
-            raise DatasetError(f"{path}: holds no images")
-        return _decode(files, spec, lambda done, total: None)
+            raise DatasetError(f"{path}: holds no image files")
+        return _pixels(files, spec, progress)
 
 
-def _decode(files: "ImageFiles", spec: PreprocessSpec, progress: Progress) -> Tensor:
+def _pixels(files: "ImageFiles", spec: PreprocessSpec, progress: Progress) -> Tensor:
+    """Every image as serving would see it. Raises DatasetError, naming the one that is broken."""
     images = np.empty((len(files.names), spec.height, spec.width, 3), dtype=np.uint8)
     for i, name in enumerate(files.names):
         try:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from app.training.report import Bin, calibration_error, reliability
 
@@ -112,6 +113,15 @@ class OutOfScope:
     sure_share: float | None
     mean_score: float
     answers: tuple[tuple[str, int], ...]
+
+
+def answers_of(logits: Tensor, temperature: float, threshold: float | None) -> list[Answered]:
+    """The best answers that serving would give for logits (n, classes) of images that show none of the classes."""
+    scores, indices = (logits.double() / temperature).softmax(dim=1).max(dim=1)
+    return [
+        Answered(None, (index,), (score,), None if threshold is None else score >= threshold)
+        for index, score in zip(indices.tolist(), scores.tolist(), strict=True)
+    ]
 
 
 def measure_out_of_scope(answers: Sequence[Answered], labels: Sequence[str]) -> OutOfScope:

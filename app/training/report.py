@@ -30,7 +30,7 @@ class Evaluation:
 
     `confusion[truth][answer]` counts images. `raw_calibration_error` is before, `calibration_error` after the
     logits were divided by `temperature`, which was fitted on these same images. `threshold` and `bins` are of the
-    scores after it.
+    scores after it; `sure_share` of the answers reach the threshold, of which `sure_precision` are right.
     """
 
     accuracy: float
@@ -39,14 +39,20 @@ class Evaluation:
     raw_calibration_error: float
     calibration_error: float
     threshold: float | None
-    sure_share: float  # of the answers, those with a score of `threshold` or more …
-    sure_precision: float  # … and of these, those that were right; both 0 without a threshold
+    sure_share: float | None
+    sure_precision: float | None
     bins: tuple[Bin, ...]
 
     @property
     def images(self) -> int:
         """How many images were judged."""
         return sum(map(sum, self.confusion))
+
+    @property
+    def mean_over_classes(self) -> float:
+        """Share of its images that were recognised, averaged over the classes of which there are any."""
+        shown = [label for label, row in enumerate(self.confusion) if any(row)]
+        return sum(map(self.recall, shown)) / max(len(shown), 1)
 
     def recall(self, label: int) -> float:
         """Share of the images of this class that were recognised."""
@@ -63,8 +69,9 @@ def evaluate_logits(logits: Tensor, targets: Tensor) -> Evaluation:
     temperature = fit_temperature(logits, targets)
     counts = torch.bincount(targets * classes + logits.argmax(dim=1), minlength=classes * classes)
     confidence, right = _judge(logits / temperature, targets)
-    bins, threshold = reliability(confidence, right), confidence_threshold(confidence, right)
-    sure = confidence >= (math.inf if threshold is None else threshold)
+    bins = reliability(confidence, right)
+    threshold = confidence_threshold(confidence, right)
+    sure = right[confidence >= threshold] if threshold is not None else None
     return Evaluation(
         accuracy=right.mean().item(),
         confusion=tuple(map(tuple, counts.view(classes, classes).tolist())),
@@ -72,8 +79,8 @@ def evaluate_logits(logits: Tensor, targets: Tensor) -> Evaluation:
         raw_calibration_error=calibration_error(reliability(*_judge(logits, targets))),
         calibration_error=calibration_error(bins),
         threshold=threshold,
-        sure_share=sure.double().mean().item(),
-        sure_precision=(right * sure).sum().item() / max(int(sure.sum()), 1),
+        sure_share=None if sure is None else len(sure) / len(right),
+        sure_precision=None if sure is None else sure.mean().item(),
         bins=bins,
     )
 

@@ -1,38 +1,38 @@
 """Owns a training run from images to model package, and the folder it lives in; does not parse options or print."""
 
 import shlex
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
+from torch import Tensor
 
 from app.domain import PreprocessSpec
 from app.errors import SetupError
 from app.model.package import WEIGHTS_NAME, ModelPackage, file_sha256, save_package
 from app.model.precision import computes_in_bfloat16
-from app.model.variants import variant
 from app.training.card import CardFacts, model_card
+from app.training.card_quality import Beyond
 from app.training.dataset import Dataset, load_dataset, load_images, split
+from app.training.log import LOG_NAME, write_log
 from app.training.loop import EpochReport, StepReport, Trainer
-from app.training.measure import Answered, OutOfScope, measure_out_of_scope
+from app.training.measure import answers_of, measure_out_of_scope
 from app.training.recipe import Recipe, load_recipe
 from app.training.report import Evaluation, evaluate_logits
+from app.training.start import load_start, random_start
 
 CHECKPOINT_NAME: Final = "checkpoint.pt"
 RECIPE_NAME: Final = "recipe.json"
-LOG_NAME: Final = "log.csv"
 CARD_NAME: Final = "README.md"
-_LOG_HEAD: Final = "epoch,train_loss,validation_loss,validation_accuracy,learning_rate,images_per_s"
 
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
     """One run. `tag` names the result: the package is called `<variant>.<tag>`.
 
-    For the card: `data_note` tells source and licence of the data, `out_of_scope` is a folder or zip of images that
-    show none of the classes, `pictures` are names of files that the caller will put beside it.
+    `out_of_scope` are images that show none of the classes, `data_note` is on source and licence: both for the card.
     """
 
     data: Path
@@ -41,10 +41,10 @@ class RunConfig:
     tag: str
     device: torch.device
     precision: torch.dtype
+    start: str = ""  # where the first weights come from, as `load_model` takes it; empty: as the recipe says
     keep_checkpoint: bool = True
-    data_note: str = ""
     out_of_scope: Path | None = None
-    pictures: tuple[str, ...] = ()
+    data_note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,52 +57,46 @@ class LoadReport:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What came out."""
+    """What came out: the averaged weights after epoch `kept` of the `epochs` that were run."""
 
     name: str
     package: Path
-    classes: tuple[str, ...]
     evaluation: Evaluation
+    kept: int
+    epochs: int
 
 
 Listener = Callable[[LoadReport | StepReport | EpochReport], None]
+# Draws a run into its folder, where log.csv already lies, and returns the names of the files.
+Draw = Callable[[Path, Sequence[str], Evaluation], tuple[str, ...]]
 
 
-def run(config: RunConfig, listen: Listener) -> RunResult:
+def run(config: RunConfig, listen: Listener, draw: Draw = lambda out, classes, evaluation: ()) -> RunResult:
     """Trains, or goes on where an interrupted run of the same recipe stopped, and writes the package.
 
-    Raises DatasetError; SetupError if the folder holds something else; FloatingPointError if training diverges.
+    Raises DatasetError; what `load_model` raises on the start; SetupError if the recipe does not go with it, or the
+    folder holds something else; FloatingPointError if training diverges.
     """
-    spec = preprocess_spec(config.recipe.variant)
+    source = config.start or config.recipe.start
+    start = load_start(source, config.recipe) if source else random_start(config.recipe)
+    spec, config = start.spec, replace(config, recipe=start.recorded(config.recipe))
     try:
         claim(config.out, config.recipe)
         dataset = load_dataset(config.data, spec, lambda done, total: listen(LoadReport(done, total)))
+        others = None
+        if config.out_of_scope is not None:  # before training: what is wrong with them is better told now
+            others = load_images(config.out_of_scope, spec, lambda done, total: listen(LoadReport(done, total)))
         train, validation = split(dataset, config.recipe.validation_share, config.recipe.seed)
         del dataset  # the split holds copies
-        trainer = Trainer(config.recipe, spec, len(train.classes), config.device, config.precision)
+        trainer = Trainer(config.recipe, start, len(train.classes), config.device, config.precision)
+        del start  # the trainer holds a copy
         for report in trainer.run(train, validation, config.out / CHECKPOINT_NAME):
             if isinstance(report, EpochReport):
                 write_log(config.out / LOG_NAME, report)
             listen(report)
-        return _finish(config, trainer, train, validation, spec)
+        return _finish(config, trainer, train, validation, spec, others, draw)
     except OSError as error:
         raise SetupError(f"{config.out}: {error}") from error
-
-
-def preprocess_spec(variant_name: str) -> PreprocessSpec:
-    """The whole image at the variant's size; channel statistics of CIFAR-10 at 32 px, of ImageNet above.
-
-    Before a convolutional stem the middle of the pixels' range, so that the zeros it is padded with are that grey.
-    Raises UnknownVariant.
-    """
-    config = variant(variant_name)
-    height, width = config.img_size
-    if config.stem_widths:
-        return PreprocessSpec(height, width, crop_pct=1.0, mean=(128 / 255,) * 3, std=(0.25,) * 3)
-    if (height, width) == (32, 32):
-        mean, std = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
-        return PreprocessSpec(height, width, crop_pct=1.0, mean=mean, std=std)
-    return PreprocessSpec(height, width, crop_pct=1.0)
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
@@ -140,21 +134,19 @@ def _conflict(out: Path, recipe: Recipe) -> str | None:
     return None if begun else "holds the finished model of this recipe and no checkpoint to go on from: clear it"
 
 
-def write_log(path: Path, report: EpochReport) -> None:
-    """Adds a row; rows of this epoch or later ones, left by a run whose checkpoint is gone, are dropped."""
-    lines = path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []
-    lines = [line for line in lines if int(line.partition(",")[0]) < report.epoch]
-    losses = f"{report.train_loss:.4f},{report.validation_loss:.4f}"
-    rates = f"{report.learning_rate:.3g},{report.images_per_s:.0f}"
-    lines.append(f"{report.epoch},{losses},{report.validation_accuracy:.4f},{rates}")
-    path.write_text("\n".join((_LOG_HEAD, *lines)) + "\n", encoding="utf-8")
-
-
 def _finish(
-    config: RunConfig, trainer: Trainer, train: Dataset, validation: Dataset, spec: PreprocessSpec
+    config: RunConfig,
+    trainer: Trainer,
+    train: Dataset,
+    validation: Dataset,
+    spec: PreprocessSpec,
+    others: Tensor | None,
+    draw: Draw,
 ) -> RunResult:
+    kept = trainer.best.epoch or trainer.epoch
     trainer.average.half().float()  # what is judged is what is written, and that is float16
-    evaluation = evaluate_logits(trainer.evaluate(validation)[2], validation.targets)
+    evaluation = evaluate_logits(trainer.logits(validation.images), validation.targets)
+    beyond = None if others is None else _beyond(config, trainer.logits(others), evaluation, train.classes)
     package = ModelPackage(
         name=f"{config.recipe.variant}.{config.tag}",
         architecture=config.recipe.variant,
@@ -165,17 +157,7 @@ def _finish(
         temperature=evaluation.temperature,
         threshold=evaluation.threshold,
     )
-    beyond = _beyond(config, trainer, train.classes, spec, evaluation) if config.out_of_scope else None
-    summary = {
-        "data": _data_name(config),
-        "recipe": asdict(config.recipe),
-        "images": len(train.targets),
-        "validation_images": evaluation.images,
-        "validation_accuracy": round(evaluation.accuracy, 4),
-        "expected_calibration_error": round(evaluation.calibration_error, 4),
-    }
-    if beyond is not None:
-        summary["out_of_scope"] = {"images": beyond.images, "high_confidence": beyond.sure_share}
+    summary = _summary(config, len(train.targets), evaluation, beyond)
     save_package(config.out, package, torch.float16, {"training": summary})
     facts = CardFacts(
         name=package.name,
@@ -192,36 +174,53 @@ def _finish(
         evaluation=evaluation,
         data_note=config.data_note,
         beyond=beyond,
-        pictures=config.pictures,
+        pictures=draw(config.out, train.classes, evaluation),
+        kept=kept,
     )
     (config.out / CARD_NAME).write_text(model_card(facts), encoding="utf-8")
     if not config.keep_checkpoint:
         (config.out / CHECKPOINT_NAME).unlink()
-    return RunResult(package.name, config.out, train.classes, evaluation)
+    return RunResult(package.name, config.out, evaluation, kept, trainer.epoch)
 
 
-def _beyond(
-    config: RunConfig, trainer: Trainer, classes: tuple[str, ...], spec: PreprocessSpec, evaluation: Evaluation
-) -> OutOfScope:
-    """What the network answers to images of none of its classes. Raises DatasetError."""
+def _beyond(config: RunConfig, logits: Tensor, evaluation: Evaluation, classes: Sequence[str]) -> Beyond:
+    """What is answered to the images of none of the classes, as in service."""
     assert config.out_of_scope is not None
-    images = load_images(config.out_of_scope, spec)
-    unused = torch.zeros(len(images), dtype=torch.int64)
-    logits = trainer.evaluate(Dataset(images, unused, classes))[2]
-    best = (logits / evaluation.temperature).softmax(dim=1).max(dim=1)
-    threshold = evaluation.threshold
-    answers = [
-        Answered(None, (index,), (score,), None if threshold is None else score >= threshold)
-        for score, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-    ]
-    return measure_out_of_scope(answers, classes)
+    answers = answers_of(logits, evaluation.temperature, evaluation.threshold)
+    return Beyond(config.out_of_scope.resolve().name, measure_out_of_scope(answers, classes))
+
+
+def _summary(config: RunConfig, train_images: int, evaluation: Evaluation, beyond: Beyond | None) -> dict[str, Any]:
+    """What the package's config.json says of its training; what was not given or measured is left out."""
+    summary: dict[str, Any] = {
+        "data": _data_name(config),
+        "recipe": asdict(config.recipe),
+        "images": train_images,
+        "validation_images": evaluation.images,
+        "validation_accuracy": round(evaluation.accuracy, 4),
+        "expected_calibration_error": round(evaluation.calibration_error, 4),
+    }
+    if config.data_note:
+        summary["data_note"] = config.data_note
+    if beyond is not None:
+        measured = beyond.measured
+        summary["out_of_scope"] = {
+            "data": beyond.data,
+            "images": measured.images,
+            "high_confidence": None if measured.sure_share is None else round(measured.sure_share, 4),
+            "mean_score": round(measured.mean_score, 4),
+            "answers": dict(measured.answers),
+        }
+    return summary
 
 
 def _command(config: RunConfig) -> str:
     """The command that repeats the run, without the folders of the machine it ran on."""
     files = [_data_name(config), "--out", config.out.resolve().name, "--recipe", RECIPE_NAME]
+    if config.recipe.start:
+        files += ["--from", config.recipe.start]
     options = ["--name", config.tag, "--device", config.device.type, "--precision", _precision_name(config)]
-    if config.out_of_scope:
+    if config.out_of_scope is not None:
         options += ["--out-of-scope", config.out_of_scope.resolve().name]
     if config.data_note:
         options += ["--data-note", config.data_note]

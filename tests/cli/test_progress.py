@@ -13,7 +13,7 @@ REPORTS: list[LoadReport | StepReport | EpochReport] = [
     LoadReport(1, 2),
     LoadReport(2, 2),
     StepReport(11, 20, 0.9, 500.0),  # resumed in the middle
-    EpochReport(3, 0.875, 0.5, 0.8125, 0.001, 512.4),
+    EpochReport(3, 0.875, 0.5, 0.8125, 512.4, 1e-3),
     StepReport(12, 20, 0.75, 500.0),
 ]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from app.cli.main import main
 from app.model.package import load_package
@@ -17,7 +18,7 @@ from app.model.variants import VARIANTS
 from app.training import run as training
 from app.training.recipe import load_recipe
 from tests.cli.conftest import ROOT
-from tests.training.pictures import RECIPE, SHAPE, VARIANT, stripe_files, write_files, write_zip
+from tests.training.pictures import RECIPE, SHAPE, VARIANT, plain, stripe_files, write_files, write_zip
 
 FAST = ["--variant", VARIANT, "--epochs", "2", "--batch-size", "8", "--device", "cpu", "--precision", "float32"]
 
@@ -58,16 +59,37 @@ def test_flags_go_before_the_recipe_file_which_goes_before_the_defaults(data: Pa
 def test_the_card_names_a_command_that_gives_the_same_weights(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    first = tmp_path / "first"
-    assert train(data, "--out", first, *FAST, "--name", "pets") == 0
-    again = write_files(
-        tmp_path / "again", {data.name: data.read_bytes(), "recipe.json": (first / "recipe.json").read_bytes()}
-    )
+    first, others = tmp_path / "first", write_zip(tmp_path / "not pets.zip", {"a.png": plain(9), "b/c.png": plain(99)})
+    options: list[str | Path] = ["--out-of-scope", others, "--data-note", "drawn by 'us';\n CC0"]
+    assert train(data, "--out", first, *FAST, "--name", "pets", *options) == 0
+    files = {path.name: path.read_bytes() for path in (data, others, first / "recipe.json")}
+    again = write_files(tmp_path / "again", files)
     monkeypatch.chdir(again)
     command = next(line for line in (first / "README.md").read_text().splitlines() if line.startswith("vit-serve "))
     assert main(shlex.split(command)[1:]) == 0
     assert (again / "first" / "model.safetensors").read_bytes() == (first / "model.safetensors").read_bytes()
     assert (again / "first" / "config.json").read_bytes() == (first / "config.json").read_bytes()
+
+
+def test_pictures_and_card_lie_beside_the_package(data: Path, tmp_path: Path):
+    others, out = write_files(tmp_path / "others", {f"{i}.png": plain(80 * i) for i in range(3)}), tmp_path / "out"
+    assert train(data, "--out", out, *FAST, "--out-of-scope", others, "--data-note", "drawn by us, CC0") == 0
+    card = (out / "README.md").read_text()
+    for name in ("log.png", "confusion.png", "reliability.png", "classes.png"):
+        assert card.count(f"]({name})") == 1
+        with Image.open(out / name) as image:
+            assert min(image.size) > 150
+            assert len(image.convert("RGB").getcolors(1 << 20) or ()) > 20
+        assert (out / name).stat().st_size < 60_000
+    assert "Source and licence: drawn by us, CC0" in card
+    assert "`others`: 3 images that show none of the classes" in card
+
+
+def test_images_of_no_class_that_are_not_there_are_one_line(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert train(data, "--out", tmp_path / "out", *FAST, "--out-of-scope", tmp_path / "none") == 1
+    assert capsys.readouterr().err == f"vit-serve: error: {tmp_path / 'none'}: there is no such file or folder\n"
 
 
 def test_the_checkpoint_can_be_discarded(data: Path, tmp_path: Path):
@@ -120,7 +142,7 @@ def test_precision_and_device_reach_the_run(
 ):
     seen: list[training.RunConfig] = []
 
-    def stop(config: training.RunConfig, _: object) -> None:
+    def stop(config: training.RunConfig, *_: object) -> None:
         seen.append(config)
         raise KeyboardInterrupt
 

@@ -1,5 +1,6 @@
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -196,3 +197,17 @@ def test_a_pickle_is_never_executed(saved: Path) -> None:
         with pytest.raises(PackageError):
             load_package(saved)
     assert not trace.exists()
+
+
+def test_imagenets_ids_and_preprocessing_beyond_timm_travel_with_the_package(tmp_path: Path) -> None:
+    ids = tuple(f"n0000000{i}" for i in range(10))
+    spec = PreprocessSpec(32, 32, "area", 0.875, "center", resize_px=37, library="tensorflow")
+    before = replace(package(), label_ids=ids, preprocess=spec, source="hf-hub:us/pico@abc")
+    save_package(tmp_path, before)
+    after = load_package(tmp_path)
+    assert (after.labels, after.label_ids) == (LABELS, ids)
+    assert (after.preprocess, after.source) == (spec, "hf-hub:us/pico@abc")
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["label_names"] == list(ids)  # as timm has them: unique, and described beside
+    assert config["label_descriptions"][ids[3]] == "label 3"
+    assert config["pretrained_cfg"]["interpolation"] == "box"

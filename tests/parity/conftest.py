@@ -1,7 +1,6 @@
 """Owns the processes in which the other libraries run, and their answers; does not compare."""
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -49,9 +48,3 @@ def run_reference(command: str, library: str, folder: Path, script: str = "refer
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-
-
-def fresh(folder: Path) -> Path:
-    """The folder, empty."""
-    shutil.rmtree(folder, ignore_errors=True)
-    return folder

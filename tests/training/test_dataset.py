@@ -7,7 +7,7 @@ import torch
 
 from app.domain import PreprocessSpec
 from app.errors import DatasetError
-from app.training.dataset import Dataset, load_dataset, split
+from app.training.dataset import Dataset, load_dataset, load_images, split
 from tests.training.pictures import plain, stripes, write_files, write_zip
 
 SPEC = PreprocessSpec(8, 8, crop_pct=1.0)
@@ -128,3 +128,20 @@ def test_both_sides_get_at_least_one_of_each_class(share: float):
 def test_a_class_with_one_image_cannot_be_split():
     with pytest.raises(DatasetError, match="class 'b' has fewer than two images"):
         split(numbered([5, 1]), 0.1, seed=1)
+
+
+def test_images_without_classes_lie_anywhere(tmp_path: Path):
+    files = {"a.png": plain(10), "deep/er/b.png": plain(20), "c/d.png": plain(30), "notes.txt": b"no picture"}
+    told: list[tuple[int, int]] = []
+    folder = load_images(write_files(tmp_path / "some", files), SPEC, lambda *counts: told.append(counts))
+    assert (folder.shape, folder.dtype) == ((3, 3, 8, 8), torch.uint8)
+    assert sorted(folder[:, 0, 0, 0].tolist()) == [10, 20, 30]
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert torch.equal(load_images(write_zip(tmp_path / "some.zip", files), SPEC), folder)
+
+
+def test_without_images_there_is_nothing_to_measure(tmp_path: Path):
+    with pytest.raises(DatasetError, match="holds no image files"):
+        load_images(write_files(tmp_path / "none", {"notes.txt": b""}), SPEC)
+    with pytest.raises(DatasetError, match=r"bad\.png"):
+        load_images(write_files(tmp_path / "broken", {"bad.png": b"\x89PNG"}), SPEC)

@@ -3,8 +3,9 @@
 import math
 
 import pytest
+import torch
 
-from app.training.measure import Answered, measure, measure_out_of_scope
+from app.training.measure import Answered, answers_of, measure, measure_out_of_scope
 
 LABELS = ("cat", "dog", "owl", "newt")
 
@@ -57,3 +58,11 @@ def test_what_is_said_of_images_of_no_class():
     assert result.mean_score == pytest.approx((0.9 + 0.7 + 0.7) / 3)
     assert result.answers == (("dog", 2), ("owl", 1))
     assert measure_out_of_scope([said(None, 1, 0)], LABELS).sure_share is None
+
+
+def test_logits_are_answered_as_in_service():
+    logits = torch.tensor([[0.0, 2 * math.log(3)], [2 * math.log(9), 0.0]])
+    answers = answers_of(logits, temperature=2.0, threshold=0.8)
+    assert [(a.truth, a.indices, a.sure) for a in answers] == [(None, (1,), False), (None, (0,), True)]
+    assert [a.scores[0] for a in answers] == pytest.approx([0.75, 0.9])
+    assert [a.sure for a in answers_of(logits, 2.0, None)] == [None, None]

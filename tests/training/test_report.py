@@ -104,3 +104,20 @@ def test_the_threshold_keeps_answers_that_are_right_in_95_percent(
     order = torch.randperm(len(scores), generator=torch.Generator().manual_seed(3))
     found = confidence_threshold(torch.tensor(scores).double()[order], torch.tensor(right).double()[order])
     assert found == (None if threshold is None else pytest.approx(threshold, abs=2e-6))
+
+
+def test_the_mean_over_classes_leaves_out_those_without_images():
+    evaluation = evaluate_logits(logits_with_confidence(0.8, [0, 0, 1], classes=3), torch.tensor([0, 1, 1]))
+    assert evaluation.mean_over_classes == pytest.approx((1.0 + 0.5) / 2)
+
+
+def test_share_and_precision_of_the_sure_answers_by_hand():
+    sure, unsure = logits_with_confidence(0.9, [0] * 20), logits_with_confidence(0.6, [0] * 20)
+    evaluation = evaluate_logits(torch.cat([sure, unsure]), torch.tensor([0] * 19 + [1] + [0] * 10 + [1] * 10))
+    assert evaluation.sure_share == 0.5
+    assert evaluation.sure_precision == pytest.approx(0.95)
+
+
+def test_without_a_threshold_nothing_is_sure():
+    evaluation = evaluate_logits(logits_with_confidence(0.9, [0] * 5), torch.tensor([0] * 5))
+    assert evaluation.threshold is evaluation.sure_share is evaluation.sure_precision is None

@@ -82,7 +82,9 @@ def test_another_size_resizes_the_position_table(tmp_path: Path):
     path = bare(tmp_path, state_of())
     package = load_checkpoint(path, ConvertOptions(heads=4, size=(48, 64)))
     assert package.network.config.img_size == (48, 64)
-    assert package.network.get_parameter("pos_embed").shape == (1, 3 * 4 + 1, 64)
+    tables = package.network.position_tables()
+    assert tables is not None
+    assert tables.shape == (1, 3 * 4 + 1, 64)
     assert (package.preprocess.height, package.preprocess.width) == (48, 64)
 
 
