@@ -4,11 +4,12 @@ import re
 import shlex
 import sys
 from argparse import ArgumentError, ArgumentParser, Namespace
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.errors import SetupError
+from app.training.recipe import Recipe, fine_tuning_recipe, load_recipe
 
 if TYPE_CHECKING:
     from app.training.run import RunConfig
@@ -17,8 +18,11 @@ INTERRUPTED: Final = 130  # what shells report for a program ended by Ctrl-C
 _DESCRIPTION: Final = (
     "Trains a Vision Transformer on your images and writes a model package that `vit-serve serve --model DIR` takes. "
     "The class of an image is the name of the folder it lies in: cats/1.jpg, dogs/2.jpg. A part of every class is kept "
-    "back to measure the accuracy. If it is interrupted, the same command goes on from the last finished epoch."
+    "back to measure the accuracy. If it is interrupted, the same command goes on from the last finished epoch. "
+    "With --from it begins with the weights of a model instead of random ones, which takes fewer images and epochs: "
+    "with all but the head, in place of which stands a new one for your classes."
 )
+_FLAGS: Final = ("variant", "freeze", "size", "epochs", "patience", "batch_size", "learning_rate", "seed")
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -31,19 +35,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--name", help="the package is called VARIANT.NAME; default: the data's file name without suffix"
     )
-    recipe = parser.add_argument_group(
-        "recipe", "What stands in no flag comes from --recipe, and else from its default."
-    )
-    recipe.add_argument(
-        "--recipe", type=Path, metavar="FILE", help="JSON file such as the recipe.json of an earlier run"
-    )
-    recipe.add_argument("--variant", help="architecture, see `vit-serve models`; default: vit_nano_patch4_32")
-    recipe.add_argument("--epochs", type=int, metavar="N", help="passes over the images; default: 20")
-    recipe.add_argument("--batch-size", type=int, metavar="N", help="images in one step; default: 128")
-    recipe.add_argument(
-        "--learning-rate", type=float, metavar="X", help="its peak; lower it if training diverges; default: 0.002"
-    )
-    recipe.add_argument("--seed", type=int, metavar="N", help="of the split, the first weights and every random choice")
+    _configure_recipe(parser)
     card = parser.add_argument_group("model card", "What its README.md tells beside what the run itself shows.")
     card.add_argument(
         "--out-of-scope",
@@ -83,6 +75,8 @@ def run(args: Namespace) -> int:
         )
         return INTERRUPTED
     quality = result.evaluation
+    if config.recipe.patience:
+        sys.stdout.write(f"Kept: epoch {result.kept} of {result.epochs}, the lowest validation loss.\n")
     sys.stdout.write(
         f"{result.name}: {100 * quality.accuracy:.2f} % of {quality.images:,} validation images right, "
         f"expected calibration error {quality.calibration_error:.4f}\n"
@@ -92,15 +86,57 @@ def run(args: Namespace) -> int:
     return 0
 
 
+def _configure_recipe(parser: ArgumentParser) -> None:
+    recipe = parser.add_argument_group(
+        "recipe",
+        "What stands in no flag comes from --recipe, and else from its default. "
+        f"Defaults with --from: {_fine_tuning_defaults()}.",
+    )
+    recipe.add_argument(
+        "--from",
+        dest="start",
+        metavar="MODEL",
+        help="start from this model's weights and preprocessing: a package's directory, or whatever "
+        "`vit-serve serve --model` takes",
+    )
+    recipe.add_argument(
+        "--freeze",
+        metavar="backbone|N",
+        help="with --from: train only the head, or all but the embeddings and the first N blocks",
+    )
+    recipe.add_argument(
+        "--size", type=int, metavar="PX", help="height and width of the network's input; default: the model's own"
+    )
+    recipe.add_argument(
+        "--recipe", type=Path, metavar="FILE", help="JSON file such as the recipe.json of an earlier run"
+    )
+    recipe.add_argument(
+        "--variant", help="architecture, see `vit-serve models`; default: vit_nano_patch4_32, or the --from model's"
+    )
+    recipe.add_argument("--epochs", type=int, metavar="N", help="passes over the images; default: 20")
+    recipe.add_argument(
+        "--patience",
+        type=int,
+        metavar="N",
+        help="stop after N epochs without a lower validation loss, and keep the best epoch's weights; default: 0, off",
+    )
+    recipe.add_argument("--batch-size", type=int, metavar="N", help="images in one step; default: 128")
+    recipe.add_argument(
+        "--learning-rate", type=float, metavar="X", help="its peak; lower it if training diverges; default: 0.002"
+    )
+    recipe.add_argument("--seed", type=int, metavar="N", help="of the split, the first weights and every random choice")
+
+
 def _config(args: Namespace) -> "RunConfig":
     from app.engine.runners.device import choose_device
-    from app.training.recipe import Recipe, load_recipe
     from app.training.run import RunConfig, choose_precision
 
-    recipe = load_recipe(args.recipe) if args.recipe else Recipe()
-    names = ("variant", "epochs", "batch_size", "learning_rate", "seed")
+    defaults = fine_tuning_recipe() if args.start else Recipe()
+    recipe = load_recipe(args.recipe) if args.recipe else defaults
+    if args.start:
+        recipe = replace(recipe, variant="")  # the start's, unless the flag says another, which is refused
     try:
-        recipe = replace(recipe, **{name: value for name in names if (value := getattr(args, name)) is not None})
+        recipe = replace(recipe, **{name: value for name in _FLAGS if (value := getattr(args, name)) is not None})
     except ValueError as error:
         raise ArgumentError(None, str(error)) from error
     device = choose_device(args.device)
@@ -111,10 +147,18 @@ def _config(args: Namespace) -> "RunConfig":
         tag=_tag(args),
         device=device,
         precision=choose_precision(args.precision, device),
+        start=args.start or "",
         keep_checkpoint=not args.discard_checkpoint,
         out_of_scope=args.out_of_scope,
         data_note=" ".join(args.data_note.split()),
     )
+
+
+def _fine_tuning_defaults() -> str:
+    """Those that differ from the usual ones."""
+    usual = asdict(Recipe())
+    changes = {name: value for name, value in asdict(fine_tuning_recipe()).items() if value not in ("", usual[name])}
+    return ", ".join(f"{name} {value}" for name, value in changes.items())
 
 
 def _tag(args: Namespace) -> str:

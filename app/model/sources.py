@@ -33,9 +33,10 @@ class NoForward(VisionTransformer):
         return logits.expand(x.shape[0], -1)
 
 
-def load_model(source: str) -> ModelPackage:
+def load_model(source: str, *, for_training: bool = False) -> ModelPackage:
     """Loads `embedded`, `hf-hub:owner/name[@revision]`, a package, a checkpoint, `random:<variant>` or `noop`.
 
+    One with a dead head is a start `for_training`, and cannot classify.
     Raises PackageError, HubError or UnknownVariant.
     """
     if source == "embedded":
@@ -47,10 +48,10 @@ def load_model(source: str) -> ModelPackage:
         return _random(rest)
     if kind == hub.SCHEME:
         snapshot = hub.download(rest)
-        return from_hub(_load(snapshot.path), snapshot)
+        return from_hub(_load(snapshot.path, for_training), snapshot)
     path = Path(source).expanduser()
     if path.exists():
-        return _load(path)
+        return _load(path, for_training)
     raise PackageError(
         f"{source!r} is neither `embedded`, `noop`, `random:<variant>`, `{hub.SCHEME}:owner/name` nor a file or folder"
     )
@@ -64,14 +65,15 @@ def from_hub(package: ModelPackage, snapshot: hub.Snapshot) -> ModelPackage:
     return replace(package, name=name, source=snapshot.source)
 
 
-def _load(path: Path) -> ModelPackage:
+def _load(path: Path, for_training: bool) -> ModelPackage:
     """What we wrote says so in its configuration; anything else, timm's hub layout too, is a foreign checkpoint."""
     config = path / CONFIG_NAME
     if config.is_file() and "vit_serve" in read_json(config):
-        return load_package(path)
-    from app.model.checkpoints.load import load_checkpoint  # here: the start of our own models must not wait for it
+        return load_package(path, for_training=for_training)
+    # Here: the start of our own models must not wait for it.
+    from app.model.checkpoints.load import ConvertOptions, load_checkpoint
 
-    return load_checkpoint(path)
+    return load_checkpoint(path, ConvertOptions(for_training=for_training))
 
 
 def _random(name: str) -> ModelPackage:

@@ -26,6 +26,7 @@ class CardFacts:
     spec: PreprocessSpec
     recipe: Recipe
     evaluation: Evaluation
+    kept: int  # the epoch whose weights these are
     data_note: str = ""  # source and licence
     beyond: Beyond | None = None
     pictures: tuple[str, ...] = ()
@@ -49,11 +50,13 @@ def model_card(facts: CardFacts) -> str:
         f"Every image is resized to {spec.height} x {spec.width} px ({spec.interpolation}, {spec.crop_mode} crop) and "
         f"normalised with mean {spec.mean} and standard deviation {spec.std}, the same in training and in serving.",
         "## Recipe",
-        f"Trained from random weights on {facts.device} in {facts.precision}; the weights kept are a moving average "
-        "over the steps, stored as float16. `recipe.json` beside this file is the whole recipe, `log.csv` its course.",
+        f"{_origin(facts.recipe)} on {facts.device} in {facts.precision}; the weights kept are a moving average over "
+        f"the steps{_choice(facts)}, stored as float16. `recipe.json` beside this file is the whole recipe, `log.csv` "
+        "its course.",
         *picture("log.png", "Loss, validation accuracy and learning rate by epoch", facts.pictures),
         table(("option", "value"), [(f"`{key}`", value) for key, value in asdict(facts.recipe).items()]),
-        "Made by this one command, run where the data and `recipe.json` lie:",
+        f"Made by this one command, run where the data{', the start' if facts.recipe.start else ''} and `recipe.json` "
+        "lie:",
         f"```\n{facts.command}\n```",
         *quality.accuracy(facts.classes, evaluation, facts.pictures),
         *quality.calibration(evaluation, facts.pictures),
@@ -63,6 +66,22 @@ def model_card(facts: CardFacts) -> str:
         _limits(facts),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _origin(recipe: Recipe) -> str:
+    if not recipe.start:
+        return "Trained from random weights"
+    digest = f" (SHA-256 `{recipe.start_sha256}`)" if recipe.start_sha256 else ""
+    frozen = "all but the head" if recipe.freeze == "backbone" else f"embeddings and first {recipe.freeze} blocks"
+    kept = f", {frozen} kept as they were," if recipe.freeze else ""
+    return f"Fine-tuned from `{recipe.start}`{digest} under a new head that began as zeros{kept}"
+
+
+def _choice(facts: CardFacts) -> str:
+    """Measured and chosen on the same images: a reader must know."""
+    if not facts.recipe.patience:
+        return ""
+    return f", of epoch {facts.kept}, whose loss on the validation images was the lowest,"
 
 
 def _limits(facts: CardFacts) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from time import monotonic
@@ -13,13 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from app.domain import PreprocessSpec
 from app.errors import SetupError
-from app.model.variants import variant
 from app.model.vit import VisionTransformer
 from app.training.augment import augment
+from app.training.best import BestEpoch
 from app.training.dataset import Dataset
+from app.training.freeze import freeze
+from app.training.optimizers import hidden_matrices, new_optimizers, schedule
 from app.training.recipe import Recipe
+from app.training.start import Start
 
 # What torch.load and load_state_dict raise on a file that is damaged, no checkpoint, or one of another network.
 _LOAD_ERRORS: Final = (
@@ -65,47 +67,42 @@ class Trainer:
     """
 
     def __init__(
-        self, recipe: Recipe, spec: PreprocessSpec, classes: int, device: torch.device, precision: torch.dtype
+        self, recipe: Recipe, start: Start, classes: int, device: torch.device, precision: torch.dtype
     ) -> None:
         torch.manual_seed(recipe.seed)
-        try:
-            config = replace(
-                variant(recipe.variant),
-                num_classes=classes,
-                drop_path_rate=recipe.drop_path_rate,
-                patch_drop_rate=recipe.patch_drop_rate,
-            )
-        except ValueError as error:
-            raise SetupError(f"{recipe.variant}: {error}") from error
         self.recipe, self.device, self.precision = recipe, device, precision
-        self.master = VisionTransformer(config)
-        self.master.init_weights()
-        self.master.to(device)
+        self.master = start.network(classes).to(device)
+        config, spec = self.master.config, start.spec
         self.worker = _in_precision(VisionTransformer(config).to(device), precision)
         for ours, theirs in zip(self.worker.modules(), self.master.modules(), strict=True):
             ours._buffers.update(theirs._buffers)  # the batch statistics are shared, and saved with the master
         self.average = VisionTransformer(config).to(device).requires_grad_(False)
         self.average.load_state_dict(self.master.state_dict())
+        freeze(self.master, recipe.freeze)
+        self.frozen = freeze(self.worker, recipe.freeze)
+        self.start_sha256 = start.sha256
+        self.best = BestEpoch(recipe.patience)
         self.mean = torch.tensor(spec.mean, device=device).view(1, 3, 1, 1)
         self.std = torch.tensor(spec.std, device=device).view(1, 3, 1, 1)
         # The CPU's flash kernel is slow backwards: four times slower than plain products for a dozen tokens.
         self.attention = [SDPBackend.MATH] if device.type == "cpu" else list(_GPU_ATTENTION)
-        self.matrices = _hidden_matrices(self.master)
-        self.optimizers = _optimizers(self.master, self.matrices, recipe)
+        self.matrices = hidden_matrices(self.master)
+        self.optimizers = new_optimizers(self.master, self.matrices, recipe)
         self.epoch = 0
         self.step = 0
 
     def run(self, train: Dataset, validation: Dataset, checkpoint: Path) -> Iterator[StepReport | EpochReport]:
         """Trains to the last epoch, reporting as it goes; resumes from `checkpoint` if that exists.
 
-        Raises SetupError if the checkpoint is unreadable, or of another network or other images, and
+        With patience it may end before, and the averaged weights are those of the best epoch in the end.
+        Raises SetupError if the checkpoint is unreadable, or of another network, start or other images, and
         FloatingPointError as soon as a loss or gradient is no number; the checkpoint is then the last good one.
         """
         fingerprint = train.fingerprint()
         if checkpoint.exists():
             self._load(checkpoint, fingerprint)
         images, targets = train.images.to(self.device), train.targets.to(self.device)
-        while self.epoch < self.recipe.epochs:
+        while self.epoch < self.recipe.epochs and not self.best.is_over(self.epoch):
             started_at, loss_sum, steps, seen, rate = monotonic(), 0.0, 0, 0, 0.0
             for index in self._batches(len(targets)):
                 loss = self._train_step(images[index], targets[index], len(targets))
@@ -116,9 +113,11 @@ class Trainer:
             validation_loss, accuracy, _ = self.evaluate(validation)
             if not math.isfinite(validation_loss):
                 raise FloatingPointError(f"step {self.step}: the validation loss is {validation_loss}")
+            self.best.note(self.epoch, validation_loss, self.average)
             self._save(checkpoint, fingerprint)
             learning_rate = self.optimizers[-1].param_groups[0]["lr"]
             yield EpochReport(self.epoch, loss_sum / steps, validation_loss, accuracy, rate, learning_rate)
+        self.best.restore(self.average)
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
@@ -144,18 +143,22 @@ class Trainer:
             for ours, theirs in zip(self.worker.parameters(), self.master.parameters(), strict=True):
                 ours.copy_(theirs)
         self.worker.train()
+        for module in self.frozen:
+            module.eval()
         with sdpa_kernel(self.attention):
             outputs = self.worker(self._normalise(x).to(self.precision))
             loss = _loss(outputs, targets, recipe.label_smoothing)
             loss.backward()
         for ours, theirs in zip(self.worker.parameters(), self.master.parameters(), strict=True):
+            if not theirs.requires_grad:
+                continue
             assert ours.grad is not None
             theirs.grad, ours.grad = ours.grad.to(torch.float32, memory_format=torch.contiguous_format), None
         norm = nn.utils.clip_grad_norm_(self.master.parameters(), recipe.grad_clip)
         if not math.isfinite(value := loss.item()) or not torch.isfinite(norm):
             raise FloatingPointError(f"step {self.step}: the loss is {value}, the norm of its gradient {norm.item()}")
         warmup_epochs = min(recipe.warmup_epochs, recipe.epochs / 2)  # a short run must get to its descent too
-        factor = _schedule(self.step, total, warmup_epochs * total / recipe.epochs)
+        factor = schedule(self.step, total, warmup_epochs * total / recipe.epochs)
         for parameter, matrix in self.matrices.items():
             assert parameter.grad is not None
             matrix.grad = parameter.grad.flatten(1)
@@ -194,6 +197,8 @@ class Trainer:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "generator": torch.get_rng_state(),
             "data": fingerprint,
+            "start": self.start_sha256,
+            "best": self.best.state_dict(),
         }
         if self.device.type == "cuda":
             state["device_generator"] = torch.cuda.get_rng_state(self.device)
@@ -206,6 +211,8 @@ class Trainer:
             state = torch.load(path, map_location="cpu", weights_only=True)
             if state.get("data", fingerprint) != fingerprint:
                 raise SetupError(f"{path}: was trained on other images or another split of them")
+            if state.get("start", "") != self.start_sha256:
+                raise SetupError(f"{path}: was trained from another start")
             self.master.load_state_dict(state["master"])
             self.average.load_state_dict(state["average"])
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
@@ -213,6 +220,8 @@ class Trainer:
             torch.set_rng_state(state["generator"])
             if self.device.type == "cuda" and "device_generator" in state:
                 torch.cuda.set_rng_state(state["device_generator"], self.device)
+            if "best" in state:
+                self.best.load_state_dict(state["best"])
             self.epoch, self.step = state["epoch"], state["step"]
         except _LOAD_ERRORS as error:
             raise SetupError(f"{path}: not a checkpoint of this run: {error}") from error
@@ -234,39 +243,3 @@ def _in_precision(network: VisionTransformer, precision: torch.dtype) -> VisionT
         if isinstance(module, nn.BatchNorm2d):
             module.float()
     return network
-
-
-def _hidden_matrices(network: VisionTransformer) -> dict[nn.Parameter, nn.Parameter]:
-    """Parameters of hidden layers as matrices (outputs, inputs), which share their memory; convolutions flattened."""
-    hidden = [p for p in network.blocks.parameters() if p.ndim == 2]
-    hidden += [p for p in network.patch_embed.stem.parameters() if p.ndim == 4]
-    return {p: nn.Parameter(p.detach().flatten(1)) for p in hidden}
-
-
-def _optimizers(
-    network: VisionTransformer, matrices: dict[nn.Parameter, nn.Parameter], recipe: Recipe
-) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan et al. 2024) for hidden matrices; AdamW for embeddings, norms, biases and the head."""
-    rest = [p for p in network.parameters() if p not in matrices]
-    plain = [p for p in rest if p.ndim < 2]
-    decayed = [p for p in rest if p.ndim >= 2]
-    return [
-        torch.optim.Muon(
-            list(matrices.values()),
-            lr=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            adjust_lr_fn="match_rms_adamw",
-        ),
-        torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-            lr=recipe.learning_rate,
-            betas=(0.9, 0.98),
-        ),
-    ]
-
-
-def _schedule(step: int, total: int, warmup: float) -> float:
-    """Share of the peak learning rate: linear warm-up, then half a cosine down to zero."""
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,13 @@ class Recipe:
     Raises ValueError, naming the option, for a value that makes no sense.
     """
 
-    variant: str = "vit_nano_patch4_32"
+    variant: str = "vit_nano_patch4_32"  # with a start: that of its package, or empty
+    start: str = ""  # where the first weights come from, without folders; empty: drawn with the seed
+    start_sha256: str = ""  # of that start's weights
+    freeze: str = ""  # what keeps the start's weights: `backbone`, all but the head; N, embeddings and N first blocks
+    size: int = 0  # height and width of the network's input in pixels; 0: the start's, or the variant's
     epochs: int = 20
+    patience: int = 0  # stop after so many epochs without a lower validation loss, keep the best; 0: all, keep the last
     batch_size: int = 128
     seed: int = 20261123
     validation_share: float = 0.1  # of every class, drawn with the seed
@@ -28,6 +34,7 @@ class Recipe:
     grad_clip: float = 1.0
     # Regularisation.
     label_smoothing: float = 0.1
+    drop_rate: float = 0.0  # dropout after every dense layer but qkv and after the position embedding (paper B.1)
     drop_path_rate: float = 0.05
     patch_drop_rate: float = 0.0  # share of the patches hidden …
     patch_drop_until: float = 0.7  # … for this share of the run
@@ -54,7 +61,8 @@ class Recipe:
         for name in ("epochs", "batch_size", "learning_rate", "grad_clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
-        for name in ("validation_share", "label_smoothing", "drop_path_rate", "patch_drop_rate", "ema_decay"):
+        shares = ("validation_share", "label_smoothing", "ema_decay", "drop_rate", "drop_path_rate", "patch_drop_rate")
+        for name in shares:
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1")
         for name in (
@@ -70,13 +78,29 @@ class Recipe:
         ):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
-        for name in ("seed", "weight_decay", "warmup_epochs"):
+        for name in ("seed", "weight_decay", "warmup_epochs", "size", "patience"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
+        if not re.fullmatch(r"|backbone|[0-9]{1,4}", self.freeze):
+            raise ValueError(f"freeze is {self.freeze!r}; it must be empty, backbone or a number of blocks")
 
     def to_json(self) -> str:
         """The recipe as a JSON document."""
         return json.dumps(asdict(self), indent=1) + "\n"
+
+
+def fine_tuning_recipe() -> Recipe:
+    """The defaults for a start that has seen other images: short, gentle, nearer to the images as they are."""
+    return Recipe(
+        variant="",
+        epochs=10,
+        patience=3,
+        batch_size=32,
+        learning_rate=5e-4,
+        weight_decay=0.01,
+        crop_scale=(0.6, 1.0),
+        colour=0.1,
+    )
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +13,6 @@ from app.domain import PreprocessSpec
 from app.errors import SetupError
 from app.model.package import WEIGHTS_NAME, ModelPackage, file_sha256, save_package
 from app.model.precision import computes_in_bfloat16
-from app.model.variants import variant
 from app.training.card import CardFacts, model_card
 from app.training.card_quality import Beyond
 from app.training.dataset import Dataset, load_dataset, load_images, split
@@ -22,6 +21,7 @@ from app.training.loop import EpochReport, StepReport, Trainer
 from app.training.measure import answers_of, measure_out_of_scope
 from app.training.recipe import Recipe, load_recipe
 from app.training.report import Evaluation, evaluate_logits
+from app.training.start import load_start, random_start
 
 CHECKPOINT_NAME: Final = "checkpoint.pt"
 RECIPE_NAME: Final = "recipe.json"
@@ -41,6 +41,7 @@ class RunConfig:
     tag: str
     device: torch.device
     precision: torch.dtype
+    start: str = ""  # where the first weights come from, as `load_model` takes it; empty: as the recipe says
     keep_checkpoint: bool = True
     out_of_scope: Path | None = None
     data_note: str = ""
@@ -56,11 +57,13 @@ class LoadReport:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What came out."""
+    """What came out: the averaged weights after epoch `kept` of the `epochs` that were run."""
 
     name: str
     package: Path
     evaluation: Evaluation
+    kept: int
+    epochs: int
 
 
 Listener = Callable[[LoadReport | StepReport | EpochReport], None]
@@ -71,9 +74,12 @@ Draw = Callable[[Path, Sequence[str], Evaluation], tuple[str, ...]]
 def run(config: RunConfig, listen: Listener, draw: Draw = lambda out, classes, evaluation: ()) -> RunResult:
     """Trains, or goes on where an interrupted run of the same recipe stopped, and writes the package.
 
-    Raises DatasetError; SetupError if the folder holds something else; FloatingPointError if training diverges.
+    Raises DatasetError; what `load_model` raises on the start; SetupError if the recipe does not go with it, or the
+    folder holds something else; FloatingPointError if training diverges.
     """
-    spec = preprocess_spec(config.recipe.variant)
+    source = config.start or config.recipe.start
+    start = load_start(source, config.recipe) if source else random_start(config.recipe)
+    spec, config = start.spec, replace(config, recipe=start.recorded(config.recipe))
     try:
         claim(config.out, config.recipe)
         dataset = load_dataset(config.data, spec, lambda done, total: listen(LoadReport(done, total)))
@@ -82,7 +88,8 @@ def run(config: RunConfig, listen: Listener, draw: Draw = lambda out, classes, e
             others = load_images(config.out_of_scope, spec, lambda done, total: listen(LoadReport(done, total)))
         train, validation = split(dataset, config.recipe.validation_share, config.recipe.seed)
         del dataset  # the split holds copies
-        trainer = Trainer(config.recipe, spec, len(train.classes), config.device, config.precision)
+        trainer = Trainer(config.recipe, start, len(train.classes), config.device, config.precision)
+        del start  # the trainer holds a copy
         for report in trainer.run(train, validation, config.out / CHECKPOINT_NAME):
             if isinstance(report, EpochReport):
                 write_log(config.out / LOG_NAME, report)
@@ -90,22 +97,6 @@ def run(config: RunConfig, listen: Listener, draw: Draw = lambda out, classes, e
         return _finish(config, trainer, train, validation, spec, others, draw)
     except OSError as error:
         raise SetupError(f"{config.out}: {error}") from error
-
-
-def preprocess_spec(variant_name: str) -> PreprocessSpec:
-    """The whole image at the variant's size; channel statistics of CIFAR-10 at 32 px, of ImageNet above.
-
-    Before a convolutional stem the middle of the pixels' range, so that the zeros it is padded with are that grey.
-    Raises UnknownVariant.
-    """
-    config = variant(variant_name)
-    height, width = config.img_size
-    if config.stem_widths:
-        return PreprocessSpec(height, width, crop_pct=1.0, mean=(128 / 255,) * 3, std=(0.25,) * 3)
-    if (height, width) == (32, 32):
-        mean, std = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
-        return PreprocessSpec(height, width, crop_pct=1.0, mean=mean, std=std)
-    return PreprocessSpec(height, width, crop_pct=1.0)
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
@@ -152,6 +143,7 @@ def _finish(
     others: Tensor | None,
     draw: Draw,
 ) -> RunResult:
+    kept = trainer.best.epoch or trainer.epoch
     trainer.average.half().float()  # what is judged is what is written, and that is float16
     evaluation = evaluate_logits(trainer.logits(validation.images), validation.targets)
     beyond = None if others is None else _beyond(config, trainer.logits(others), evaluation, train.classes)
@@ -183,11 +175,12 @@ def _finish(
         data_note=config.data_note,
         beyond=beyond,
         pictures=draw(config.out, train.classes, evaluation),
+        kept=kept,
     )
     (config.out / CARD_NAME).write_text(model_card(facts), encoding="utf-8")
     if not config.keep_checkpoint:
         (config.out / CHECKPOINT_NAME).unlink()
-    return RunResult(package.name, config.out, evaluation)
+    return RunResult(package.name, config.out, evaluation, kept, trainer.epoch)
 
 
 def _beyond(config: RunConfig, logits: Tensor, evaluation: Evaluation, classes: Sequence[str]) -> Beyond:
@@ -224,6 +217,8 @@ def _summary(config: RunConfig, train_images: int, evaluation: Evaluation, beyon
 def _command(config: RunConfig) -> str:
     """The command that repeats the run, without the folders of the machine it ran on."""
     files = [_data_name(config), "--out", config.out.resolve().name, "--recipe", RECIPE_NAME]
+    if config.recipe.start:
+        files += ["--from", config.recipe.start]
     options = ["--name", config.tag, "--device", config.device.type, "--precision", _precision_name(config)]
     if config.out_of_scope is not None:
         options += ["--out-of-scope", config.out_of_scope.resolve().name]

@@ -5,20 +5,40 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
 from app.domain import PreprocessSpec
+from app.model.package import ModelPackage, save_package
 from app.model.variants import ViTConfig
+from app.model.vit import VisionTransformer
 from app.training.dataset import Dataset
 from app.training.recipe import Recipe
+from app.training.start import Start, random_start
 
 SPEC = PreprocessSpec(32, 32, crop_pct=1.0, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 VARIANT = "vit_test_patch8_32"
 SHAPE = ViTConfig(img_size=(32, 32), patch_size=8, embed_dim=32, depth=2, num_heads=2, num_classes=2)
 RECIPE = replace(Recipe(), variant=VARIANT, epochs=3, batch_size=16, seed=7, warmup_epochs=0.5)
+
+
+def fresh(recipe: Recipe = RECIPE) -> Start:
+    """Random weights, behind SPEC."""
+    return replace(random_start(recipe), spec=SPEC)
+
+
+def write_start(folder: Path, seed: int = 5, **changes: Any) -> Path:
+    """A package of random weights for five classes, its network SHAPE with changes, its preprocessing unlike SPEC."""
+    torch.manual_seed(seed)
+    network = VisionTransformer(replace(SHAPE, num_classes=5, **changes))
+    network.init_weights()
+    height, width = network.config.img_size
+    spec = PreprocessSpec(height, width, "bilinear", 0.9, "squash", (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
+    save_package(folder, ModelPackage(f"{VARIANT}.start", VARIANT, network, tuple("abcde"), spec, None))
+    return folder
 
 
 def stripes(count: int, seed: int = 0) -> Dataset:

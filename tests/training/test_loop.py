@@ -16,7 +16,7 @@ from app.training.augment import augment
 from app.training.dataset import split
 from app.training.loop import EpochReport, StepReport, Trainer
 from app.training.recipe import Recipe
-from tests.training.pictures import RECIPE, SPEC, stripes
+from tests.training.pictures import RECIPE, fresh, stripes
 
 CPU = torch.device("cpu")
 # Everything that draws random numbers or changes in the course of the run.
@@ -24,7 +24,7 @@ BUSY = replace(RECIPE, drop_path_rate=0.3, patch_drop_rate=0.5, patch_drop_until
 
 
 def trainer(recipe: Recipe = RECIPE, precision: torch.dtype = torch.float32) -> Trainer:
-    return Trainer(recipe, SPEC, 2, CPU, precision)
+    return Trainer(recipe, fresh(recipe), 2, CPU, precision)
 
 
 def reports(run: Iterator[StepReport | EpochReport]) -> list[tuple[Any, ...]]:
@@ -267,4 +267,4 @@ def test_a_checkpoint_of_another_network_is_refused_by_name(tmp_path: Path):
     data, path = split(stripes(20), 0.2, seed=1), tmp_path / "c.pt"
     reports(trainer().run(*data, path))
     with pytest.raises(SetupError, match=r"c\.pt: not a checkpoint of this run"):
-        next(Trainer(RECIPE, SPEC, 3, CPU, torch.float32).run(*data, path))
+        next(Trainer(RECIPE, fresh(), 3, CPU, torch.float32).run(*data, path))

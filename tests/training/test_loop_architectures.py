@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from app.errors import SetupError
 from app.model.variants import VARIANTS, Position
 from app.training.loop import StepReport, Trainer
-from tests.training.pictures import RECIPE, SHAPE, SPEC, stripes
+from app.training.start import random_start
+from tests.training.pictures import RECIPE, SHAPE, fresh, stripes
 
 KINDS: list[dict[str, Any]] = [
     {"backbone_layers": (), "patch_size": 2},
@@ -25,7 +26,8 @@ NAME = "vit_test_kind"
 
 def trainer(monkeypatch: pytest.MonkeyPatch, precision: torch.dtype, **changes: Any) -> Trainer:
     monkeypatch.setitem(VARIANTS, NAME, replace(SHAPE, **changes))
-    return Trainer(replace(RECIPE, variant=NAME), SPEC, 2, torch.device("cpu"), precision)
+    recipe = replace(RECIPE, variant=NAME)
+    return Trainer(recipe, fresh(recipe), 2, torch.device("cpu"), precision)
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16], ids=str)
@@ -60,4 +62,4 @@ def test_the_loss_of_a_distilled_network_is_the_mean_over_its_heads(monkeypatch:
 def test_patches_cannot_be_dropped_where_every_layer_counts_them(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(VARIANTS, NAME, replace(SHAPE, position="relative"))
     with pytest.raises(SetupError, match=f"{NAME}.*patch_drop_rate"):
-        Trainer(replace(RECIPE, variant=NAME, patch_drop_rate=0.5), SPEC, 2, torch.device("cpu"), torch.float32)
+        random_start(replace(RECIPE, variant=NAME, patch_drop_rate=0.5))

@@ -13,12 +13,14 @@ from safetensors.torch import load_file
 
 from app.errors import DatasetError, SetupError, UnknownVariant
 from app.model.package import file_sha256, load_package
+from app.model.variants import variant
 from app.training.dataset import load_dataset, split
 from app.training.loop import EpochReport, StepReport
 from app.training.recipe import load_recipe
 from app.training.report import evaluate_logits
-from app.training.run import LoadReport, RunConfig, choose_precision, preprocess_spec, run
-from tests.training.pictures import RECIPE, VARIANT, stripe_files, write_files, write_zip
+from app.training.run import LoadReport, RunConfig, choose_precision, run
+from app.training.start import preprocess_spec
+from tests.training.pictures import RECIPE, SHAPE, VARIANT, stripe_files, write_files, write_zip
 
 Report = LoadReport | StepReport | EpochReport
 
@@ -61,7 +63,7 @@ def test_a_run_ends_in_a_package_that_can_be_served(config: RunConfig):
     package = load_package(result.package)
     assert package.name == result.name == f"{VARIANT}.stripes"
     assert package.labels == ("lying", "upright")
-    assert package.preprocess == preprocess_spec(VARIANT)
+    assert package.preprocess == preprocess_spec(SHAPE)
     assert package.temperature == result.evaluation.temperature
     stored = load_file(config.out / "model.safetensors")
     assert {tensor.dtype for tensor in stored.values()} == {torch.float16}
@@ -184,7 +186,7 @@ def test_a_log_left_by_a_run_without_checkpoint_starts_anew(config: RunConfig):
 
 def test_what_is_told_is_measured_on_the_weights_as_they_are_stored(config: RunConfig):
     result = run(config, ignore)
-    package, spec = load_package(config.out), preprocess_spec(VARIANT)
+    package, spec = load_package(config.out), preprocess_spec(SHAPE)
     _, validation = split(load_dataset(config.data, spec), RECIPE.validation_share, RECIPE.seed)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
     with torch.inference_mode():
@@ -212,7 +214,7 @@ def test_what_cannot_be_read_or_written_is_told(config: RunConfig, tmp_path: Pat
 
 
 def test_preprocessing_is_the_whole_image_with_the_statistics_of_its_size():
-    small, large = preprocess_spec("vit_nano_patch4_32"), preprocess_spec("vit_tiny_patch16_224")
+    small, large = (preprocess_spec(variant(name)) for name in ("vit_nano_patch4_32", "vit_tiny_patch16_224"))
     assert (small.height, small.width, small.crop_pct) == (32, 32, 1.0)
     assert (small.mean, small.std) == ((0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616))
     assert (large.height, large.width, large.crop_pct) == (224, 224, 1.0)

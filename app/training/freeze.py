@@ -1,0 +1,25 @@
+"""Owns which part of a network keeps the weights it started with; does not train."""
+
+from torch import nn
+
+from app.model.vit import VisionTransformer
+
+_HEADS = ("head.", "head_dist.")
+_EMBEDDINGS = ("patch_embed.", "cls_token", "dist_token", "pos_embed")
+
+
+def freeze(network: VisionTransformer, what: str) -> list[nn.Module]:
+    """Takes the part that a recipe's `freeze` names out of training: its parameters get no gradient.
+
+    Returns the modules that must stay in evaluation mode: batch statistics are as fixed as the weights, and nothing
+    is dropped before the first block that learns.
+    """
+    if not what:
+        return []
+    whole = what == "backbone"
+    blocks = list(network.blocks)[: None if whole else int(what)]
+    prefixes = (*_EMBEDDINGS, *(f"blocks.{i}." for i in range(len(blocks))))
+    for name, parameter in network.named_parameters():
+        if name.startswith(prefixes) or (whole and not name.startswith(_HEADS)):
+            parameter.requires_grad_(False)
+    return [network.patch_embed, network.pos_drop, *blocks]

@@ -1,0 +1,156 @@
+"""Owns what a run begins with: a network's shape, weights and preprocessing; does not train."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from app.domain import PreprocessSpec
+from app.errors import SetupError
+from app.model.package import ModelPackage
+from app.model.resize import resize_state
+from app.model.sources import load_model
+from app.model.variants import ViTConfig, variant
+from app.model.vit import VisionTransformer
+from app.training.recipe import Recipe
+
+_HEADS = ("head.", "head_dist.", "pre_logits.")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A network before its first step. `weights` are a package's, all but the head; None: to be drawn.
+
+    `sha256` is of the file they come from, or of themselves where that is none or several.
+    """
+
+    architecture: str
+    config: ViTConfig
+    spec: PreprocessSpec
+    weights: dict[str, Tensor] | None = None
+    name: str = ""
+    sha256: str = ""
+
+    def network(self, classes: int) -> VisionTransformer:
+        """The network for so many classes, its weights from here or drawn from torch's generator.
+
+        On given weights stands one linear layer of zeros for each head, whatever was there before (paper B.1.1).
+        """
+        network = VisionTransformer(replace(self.config, num_classes=classes))
+        if self.weights is None:
+            network.init_weights()
+            return network
+        heads = {name: torch.zeros_like(value) for name, value in network.state_dict().items() if _is_head(name)}
+        network.load_state_dict(self.weights | heads)
+        return network
+
+    def recorded(self, recipe: Recipe) -> Recipe:
+        """The recipe with this start in it.
+
+        Raises SetupError if it is for another variant, or for a start of the same name with other weights.
+        """
+        if recipe.variant not in ("", self.architecture):
+            raise SetupError(f"{self.name} is a {self.architecture}, not the variant asked for, {recipe.variant}")
+        if recipe.start == self.name and recipe.start_sha256 not in ("", self.sha256):
+            raise SetupError(
+                f"{self.name}: SHA-256 of the weights is {self.sha256 or 'not known'}, the recipe says "
+                f"{recipe.start_sha256}: not the start that it was made with"
+            )
+        return replace(recipe, variant=self.architecture, start=self.name, start_sha256=self.sha256)
+
+
+def random_start(recipe: Recipe) -> Start:
+    """The recipe's variant with weights yet to be drawn.
+
+    Raises UnknownVariant; SetupError if the recipe does not go with it.
+    """
+    if recipe.freeze:
+        raise SetupError(f"freeze is {recipe.freeze}, but there is no start whose weights could be kept")
+    config = _fitted(variant(recipe.variant), recipe, recipe.variant)
+    return Start(recipe.variant, config, preprocess_spec(config))
+
+
+def load_start(source: str, recipe: Recipe) -> Start:
+    """What `VIT_MODEL` may name, as a start; the position table is resized to the recipe's size.
+
+    Raises what `load_model` raises; SetupError if there is no network in it, or the recipe does not go with it.
+    """
+    if source == "noop":
+        raise SetupError("noop has no network that could be trained")
+    package = load_model(source, for_training=True)
+    config = _fitted(package.network.config, recipe, source)
+    try:
+        state, _ = resize_state(package.network.state_dict(), package.network.config, config.img_size)
+    except ValueError as error:
+        raise SetupError(f"{source}: {error}") from error
+    weights = {name: value for name, value in state.items() if not _is_head(name)}
+    return Start(
+        architecture=package.architecture,
+        config=replace(config, representation_size=None),
+        spec=_spec_of_size(package.preprocess, config.img_size),
+        weights=weights,
+        name=_name(source, package),
+        sha256=package.sha256 or _digest(weights),
+    )
+
+
+def preprocess_spec(config: ViTConfig) -> PreprocessSpec:
+    """The whole image at the network's size; channel statistics of CIFAR-10 at 32 px, of ImageNet above.
+
+    Before a convolutional stem the middle of the pixels' range, so that the zeros it is padded with are that grey.
+    """
+    height, width = config.img_size
+    if config.stem_widths:
+        return PreprocessSpec(height, width, crop_pct=1.0, mean=(128 / 255,) * 3, std=(0.25,) * 3)
+    if (height, width) == (32, 32):
+        mean, std = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
+        return PreprocessSpec(height, width, crop_pct=1.0, mean=mean, std=std)
+    return PreprocessSpec(height, width, crop_pct=1.0)
+
+
+def _name(source: str, package: ModelPackage) -> str:
+    """The source without this machine's folders, or with the commit that a hub gave."""
+    path = Path(source).expanduser()
+    return path.resolve().name if path.exists() else package.source or source
+
+
+def _digest(weights: dict[str, Tensor]) -> str:
+    """SHA-256 of the tensors, for weights that lie in no file, or in several."""
+    digest = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        digest.update(f"{name}{tuple(value.shape)}".encode())
+        digest.update(value.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _spec_of_size(spec: PreprocessSpec, size: tuple[int, int]) -> PreprocessSpec:
+    """The same preprocessing for another size: the crop stays the same share of the image."""
+    height, width = size
+    resize_px = spec.resize_px
+    if isinstance(resize_px, int):
+        resize_px = round(resize_px * min(size) / min(spec.height, spec.width))
+    elif resize_px is not None:
+        resize_px = (round(resize_px[0] * height / spec.height), round(resize_px[1] * width / spec.width))
+    return replace(spec, height=height, width=width, resize_px=resize_px)
+
+
+def _is_head(name: str) -> bool:
+    return name.startswith(_HEADS)
+
+
+def _fitted(config: ViTConfig, recipe: Recipe, what: str) -> ViTConfig:
+    """The shape in the recipe's size and with its rates; what does not go together is told before images are read."""
+    if recipe.freeze.isdigit() and int(recipe.freeze) > config.depth:
+        raise SetupError(f"{what}: freeze is {recipe.freeze}, but there are {config.depth} blocks")
+    try:
+        return replace(
+            config,
+            img_size=(recipe.size, recipe.size) if recipe.size else config.img_size,
+            drop_rate=recipe.drop_rate,
+            drop_path_rate=recipe.drop_path_rate,
+            patch_drop_rate=recipe.patch_drop_rate,
+        )
+    except ValueError as error:
+        raise SetupError(f"{what}: {error}") from error
