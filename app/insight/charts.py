@@ -23,7 +23,7 @@ def training_curve(log: Sequence[Mapping[str, str]]) -> bytes:
 
     A value that a row lacks, such as the rate in a log of an older version, is left out.
     """
-    figure = Figure((10, 3.4), layout="constrained")
+    figure = Figure((9.2, 3.1), layout="constrained")
     loss, accuracy, rate = figure.subplots(1, 3)
     _line(loss, log, "train_loss", "training, augmented images")
     _line(loss, log, "validation_loss", "validation, averaged weights")
@@ -31,7 +31,7 @@ def training_curve(log: Sequence[Mapping[str, str]]) -> bytes:
     _line(rate, log, "learning_rate", None)
     if loss.lines:
         loss.legend(fontsize="small")
-    titles = {loss: "Loss", accuracy: "Validation accuracy (top-1)", rate: "Learning rate at the epoch's end"}
+    titles = {loss: "Loss", accuracy: "Validation accuracy (top-1)", rate: "Learning rate, end of epoch"}
     labels = {loss: "Cross-entropy (nats)", accuracy: "Images answered rightly (%)", rate: "Learning rate"}
     for axes, title in titles.items():
         axes.set_title(title, fontsize="medium")

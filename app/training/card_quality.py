@@ -81,7 +81,7 @@ def confidence(evaluation: Evaluation) -> Iterator[str]:
         return
     yield (
         f'An answer whose score is at least {evaluation.threshold:.4f} carries `"confidence": "high"`, any other '
-        f'`"low"`. {percent(evaluation.sure_share)} of the validation answers are high, of which '
+        f'`"low"`. {percent(evaluation.sure_share)} of the validation answers reach it, of which '
         f"{percent(evaluation.sure_precision)} are right; the threshold is the lowest with which 95 % are, chosen on "
         "these same images."
     )

@@ -107,7 +107,7 @@ def test_the_threshold_is_told_with_its_share_and_precision():
     sure = facts(("cat", "dog"), answers=[0] * 40, truths=[0] * 39 + [1])
     told = model_card(sure)
     assert f"at least {sure.evaluation.threshold:.4f} carries" in told
-    assert "100.0 % of the validation answers are high, of which 97.5 % are right" in told
+    assert "100.0 % of the validation answers reach it, of which 97.5 % are right" in told
 
 
 def test_what_was_not_measured_out_of_scope_is_said(card: str):

@@ -3,7 +3,7 @@
 import csv
 import json
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,13 +14,13 @@ from safetensors.torch import load_file
 from app.errors import DatasetError, SetupError, UnknownVariant
 from app.model.package import file_sha256, load_package
 from app.model.variants import variant
-from app.training.dataset import load_dataset, load_images, split
+from app.training.dataset import load_dataset, split
 from app.training.loop import EpochReport, StepReport
 from app.training.recipe import load_recipe
-from app.training.report import Evaluation, evaluate_logits
+from app.training.report import evaluate_logits
 from app.training.run import LoadReport, RunConfig, choose_precision, run
 from app.training.start import preprocess_spec
-from tests.training.pictures import RECIPE, SHAPE, VARIANT, plain, stripe_files, write_files, write_zip
+from tests.training.pictures import RECIPE, SHAPE, VARIANT, stripe_files, write_files, write_zip
 
 Report = LoadReport | StepReport | EpochReport
 
@@ -235,80 +235,3 @@ def test_automatic_precision_follows_the_processor(
     assert choose_precision("auto", cpu) is expected
     assert choose_precision("float32", cpu) is torch.float32
     assert choose_precision("bfloat16", cpu) is torch.bfloat16
-
-
-@pytest.fixture
-def others(tmp_path: Path) -> Path:
-    """Images that show no stripes."""
-    return write_files(tmp_path / "others", {f"{i}.png": plain(12 * i) for i in range(20)})
-
-
-def test_answers_to_images_of_no_class_are_those_that_the_package_gives(config: RunConfig, others: Path):
-    recipe = replace(RECIPE, epochs=8, validation_share=0.5)
-    config = replace(config, data=write_zip(config.data, stripe_files(120)), recipe=recipe, out_of_scope=others)
-    run(config, ignore)
-    package = load_package(config.out)
-    assert package.threshold is not None
-    images, spec = load_images(others, package.preprocess), package.preprocess
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
-    with torch.inference_mode():
-        scores, best = (
-            (package.network((images.float() / 255 - mean) / std) / package.temperature).softmax(dim=1).max(dim=1)
-        )
-    summary = json.loads((config.out / "config.json").read_text())["vit_serve"]["training"]["out_of_scope"]
-    named = [package.labels[i] for i in best.tolist()]
-    assert summary == {
-        "data": "others",
-        "images": 20,
-        "high_confidence": (scores >= package.threshold).float().mean().item(),
-        "mean_score": pytest.approx(scores.mean().item(), abs=1e-4),
-        "answers": {name: named.count(name) for name in set(named)},
-    }
-    assert (
-        f"{100 * summary['high_confidence']:.1f} % of them would be answered" in (config.out / "README.md").read_text()
-    )
-
-
-def test_a_finished_run_may_be_told_more_for_its_card(config: RunConfig, others: Path):
-    run(config, ignore)
-    first = weights(config.out)
-    assert "Not measured" in (config.out / "README.md").read_text()
-    run(replace(config, out_of_scope=others, data_note="made here"), ignore)
-    assert weights(config.out) == first
-    card = (config.out / "README.md").read_text()
-    assert "Not measured" not in card
-    assert "--out-of-scope others --data-note 'made here'\n" in card
-    assert "Source and licence: made here\n" in card
-
-
-def test_what_is_wrong_with_images_of_no_class_is_told_before_training(config: RunConfig, tmp_path: Path):
-    told: list[Report] = []
-    with pytest.raises(DatasetError, match="no such file"):
-        run(replace(config, out_of_scope=tmp_path / "gone"), told.append)
-    assert StepReport not in {type(report) for report in told}
-
-
-def test_pictures_are_drawn_of_what_was_measured_and_shown_by_the_card(config: RunConfig):
-    drawn: list[tuple[Path, tuple[str, ...], Evaluation]] = []
-
-    def draw(out: Path, classes: Sequence[str], evaluation: Evaluation) -> tuple[str, ...]:
-        assert (out / "log.csv").exists()
-        drawn.append((out, tuple(classes), evaluation))
-        return ("log.png",)
-
-    result = run(config, ignore, draw)
-    assert drawn == [(config.out, ("lying", "upright"), result.evaluation)]
-    card = (config.out / "README.md").read_text()
-    assert "](log.png)" in card and "](confusion.png)" not in card
-
-
-def test_a_log_of_an_older_version_is_gone_on_with(config: RunConfig):
-    with pytest.raises(KeyboardInterrupt):
-        run(config, interrupt_in_epoch(1))
-    (config.out / "log.csv").write_text(
-        "epoch,train_loss,validation_loss,validation_accuracy,images_per_s\n1,2,2,0.5,9\n"
-    )
-    run(config, ignore)
-    with (config.out / "log.csv").open() as file:
-        rates = [row["learning_rate"] for row in csv.DictReader(file)]
-    assert rates[0] == "" and all(float(rate) > 0 for rate in rates[1:])
