@@ -90,7 +90,10 @@ class Recipe:
 
 
 def fine_tuning_recipe() -> Recipe:
-    """The defaults for a start that has seen other images: short, gentle, nearer to the images as they are."""
+    """The defaults for a start that has seen other images: short, gentle, nearer to the images as they are.
+
+    Not the paper's (SGD, no decay, 500 steps or more): our optimisers, which need fewer steps of small batches.
+    """
     return Recipe(
         variant="",
         epochs=10,

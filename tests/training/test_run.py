@@ -13,12 +13,11 @@ from safetensors.torch import load_file
 
 from app.errors import DatasetError, SetupError, UnknownVariant
 from app.model.package import file_sha256, load_package
-from app.model.variants import variant
 from app.training.dataset import load_dataset, split
 from app.training.loop import EpochReport, StepReport
 from app.training.recipe import load_recipe
 from app.training.report import evaluate_logits
-from app.training.run import LoadReport, RunConfig, choose_precision, run
+from app.training.run import LoadReport, RunConfig, run
 from app.training.start import preprocess_spec
 from tests.training.pictures import RECIPE, SHAPE, VARIANT, stripe_files, write_files, write_zip
 
@@ -211,27 +210,3 @@ def test_what_cannot_be_read_or_written_is_told(config: RunConfig, tmp_path: Pat
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SetupError, match="file"):
         run(replace(config, out=tmp_path / "file"), ignore)
-
-
-def test_preprocessing_is_the_whole_image_with_the_statistics_of_its_size():
-    small, large = (preprocess_spec(variant(name)) for name in ("vit_nano_patch4_32", "vit_tiny_patch16_224"))
-    assert (small.height, small.width, small.crop_pct) == (32, 32, 1.0)
-    assert (small.mean, small.std) == ((0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616))
-    assert (large.height, large.width, large.crop_pct) == (224, 224, 1.0)
-    assert (large.mean, large.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    assert small.interpolation == large.interpolation == "bicubic"
-    assert small.crop_mode == large.crop_mode == "center"
-
-
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [({"avx512_bf16": True}, torch.bfloat16), ({"bf16": True}, torch.bfloat16), ({"avx2": True}, torch.float32)],
-)
-def test_automatic_precision_follows_the_processor(
-    monkeypatch: pytest.MonkeyPatch, flags: dict[str, bool], expected: torch.dtype
-):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags)
-    cpu = torch.device("cpu")
-    assert choose_precision("auto", cpu) is expected
-    assert choose_precision("float32", cpu) is torch.float32
-    assert choose_precision("bfloat16", cpu) is torch.bfloat16

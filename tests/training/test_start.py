@@ -12,6 +12,7 @@ from torch import nn
 from app.errors import PackageError, SetupError, UnknownVariant
 from app.model.package import file_sha256, load_package, save_package
 from app.model.resize import resize_position_table
+from app.model.variants import variant
 from app.training.recipe import Recipe, fine_tuning_recipe
 from app.training.start import Start, load_start, preprocess_spec, random_start
 from tests.training.pictures import RECIPE, SHAPE, VARIANT, write_start
@@ -196,3 +197,13 @@ def test_fine_tuning_is_gentler_than_training_from_scratch():
     assert tuning.learning_rate < scratch.learning_rate and tuning.weight_decay < scratch.weight_decay
     assert tuning.epochs < scratch.epochs and tuning.colour < scratch.colour
     assert tuning.patience > 0 and tuning.variant == ""
+
+
+def test_preprocessing_is_the_whole_image_with_the_statistics_of_its_size():
+    small, large = (preprocess_spec(variant(name)) for name in ("vit_nano_patch4_32", "vit_tiny_patch16_224"))
+    assert (small.height, small.width, small.crop_pct) == (32, 32, 1.0)
+    assert (small.mean, small.std) == ((0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616))
+    assert (large.height, large.width, large.crop_pct) == (224, 224, 1.0)
+    assert (large.mean, large.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert small.interpolation == large.interpolation == "bicubic"
+    assert small.crop_mode == large.crop_mode == "center"
