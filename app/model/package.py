@@ -261,7 +261,7 @@ def _argument(name: str, value: Any) -> Any:
         return tuple(whole(size, name) for size in pair)
     if name in ("backbone_layers", "stem_widths"):
         return tuple(whole(each, name) for each in items(value, name))
-    if name in ("qkv_bias", "distilled", "no_embed_class"):
+    if name in ("qkv_bias", "mirror", "distilled", "no_embed_class"):
         return bool(value)
     if name in _CHOICES:
         return one_of(value, _CHOICES[name], name)

@@ -34,6 +34,7 @@ class ViTConfig:
     attn_drop_rate: float = 0.0
     drop_path_rate: float = 0.0
     patch_drop_rate: float = 0.0
+    mirror: bool = False  # in evaluation the mean of the logits of the image and of its mirror image
     stem_widths: tuple[int, ...] = ()  # channels of a convolutional stem's halving stages; (): patches are projected
     backbone_layers: tuple[int, ...] | None = None  # units of a hybrid's stages, (): its root alone; None: no hybrid
     distilled: bool = False  # a second prefix token and head (DeiT, arXiv 2012.12877)
@@ -155,7 +156,7 @@ VARIANTS: Final[dict[str, ViTConfig]] = {
     **{f"{name}_384": replace(_AT_224[name], img_size=(384, 384)) for name in _AT_384},
     "vit_pico_patch4_32": replace(_vit(4, 128, 4, 2, 32), num_classes=10),
     "vit_nano_patch4_32": replace(_vit(4, 192, 6, 3, 32), num_classes=10),
-    "vit_nano_conv8_32": replace(_vit(8, 256, 4, 4, 32), num_classes=10, stem_widths=(64, 192, 320)),
+    "vit_nano_conv8_32": replace(_vit(8, 256, 4, 4, 32), num_classes=10, mirror=True, stem_widths=(64, 192, 320)),
     "vit_micro_patch4_32": replace(_vit(4, 256, 8, 4, 32), num_classes=10),
 }
 

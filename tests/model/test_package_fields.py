@@ -21,6 +21,7 @@ FIELDS: list[dict[str, Any]] = [
     {"backbone_layers": (), "patch_size": 2},
     {"backbone_layers": (1,), "patch_size": 1, "group_norm_eps": 1e-6},
     {"backbone_layers": (1, 1), "patch_size": 1, "standardization": "deviation", "standardization_eps": 1e-5},
+    {"mirror": True},
     {"distilled": True},
     {"distilled": True, "no_embed_class": True, "position": "2d"},
     {"no_embed_class": True},

@@ -168,6 +168,21 @@ def test_neighbours_in_the_batch_do_not_matter() -> None:
     torch.testing.assert_close(network(x)[2:3], network(x[2:3]), atol=1e-12, rtol=0)
 
 
+def test_a_mirroring_network_answers_an_image_and_its_mirror_image_alike() -> None:
+    torch.manual_seed(0)
+    plain = VisionTransformer(replace(variant("vit_pico_patch4_32"), depth=2)).eval()
+    plain.init_weights()
+    network = VisionTransformer(replace(plain.config, mirror=True)).eval()
+    network.load_state_dict(plain.state_dict())
+    x = torch.randn(3, 3, 32, 32)
+    with torch.inference_mode():
+        expected = (plain(x) + plain(x.flip(3))) / 2
+        torch.testing.assert_close(network(x), expected, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(network(x.flip(3)), expected, atol=1e-6, rtol=1e-5)
+        assert (plain(x) - expected).abs().max() > 1e-4
+    assert torch.equal(network.train()(x), plain.train()(x))
+
+
 def test_variants_are_known_by_timms_names() -> None:
     assert variant("vit_base_patch16_224").num_tokens == 197
     assert VARIANTS["vit_huge_patch14_224"].grid_size == (16, 16)

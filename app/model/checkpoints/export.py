@@ -58,6 +58,8 @@ def export_package(package: Path, kind: str, destination: Path) -> Exported:
         if kind != "hf" or name not in ("norm_eps", "gelu")  # its config.json says these
         if (value := getattr(config, name)) != usual
     ]
+    if config.mirror:
+        remarks.append(f"{kind} does not average with the mirror image, as this network does: its answers will differ")
     if kind == "timm" and config.representation_size:
         remarks.append("timm 1.0 leaves out the layer before the head (pre_logits) when it loads this")
     _save(destination, written, _documents(kind, layout, loaded, package))

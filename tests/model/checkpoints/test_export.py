@@ -86,6 +86,12 @@ def test_what_a_format_cannot_hold_is_named(kind: str, config: ViTConfig, words:
     assert not (tmp_path / FILES[kind]).exists()
 
 
+def test_averaging_with_the_mirror_image_is_said_to_be_lost(tmp_path: Path):
+    saved(tmp_path / "package", ViTConfig(**TINY, mirror=True))
+    [remark] = export_package(tmp_path / "package", "timm", tmp_path / FILES["timm"]).remarks
+    assert "mirror image" in remark
+
+
 @pytest.mark.parametrize("kind", FILES)
 def test_constants_that_a_format_has_otherwise_are_said(kind: str, tmp_path: Path):
     saved(tmp_path / "package", ViTConfig(**TINY, norm_eps=1e-3))
