@@ -7,6 +7,7 @@ its place that do nothing.
 
 import importlib.abc
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
@@ -15,6 +16,10 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
+
+from tests.parity.conftest import LIBRARIES
+
+_REASON = "timm is not installed: `make parity` does it"
 
 
 class _Names(ModuleType):
@@ -42,12 +47,15 @@ class _Torchvision(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def import_timm() -> Any:
-    """timm, or the test that asks is skipped, saying why."""
+    """timm, as `make parity` installs it, or the test that asks is skipped, in CI failed, saying why."""
+    sys.path.append(str(LIBRARIES / "timm"))  # last: of what is there twice the project's own is taken
+    if os.environ.get("CI") and importlib.util.find_spec("timm") is None:
+        pytest.fail(_REASON)
     finder = _Torchvision()
     if importlib.util.find_spec("torchvision") is None:
         sys.meta_path.append(finder)
     try:
-        return pytest.importorskip("timm", reason="timm is not installed: pip install --no-deps timm")
+        return pytest.importorskip("timm", reason=_REASON)
     finally:
         if finder in sys.meta_path:
             sys.meta_path.remove(finder)

@@ -16,6 +16,7 @@ from app.model.vit import VisionTransformer
 from tests.parity.stand_in import import_timm
 
 ATOL = 1e-10
+pytestmark = pytest.mark.parity
 
 
 @pytest.fixture(scope="module")
