@@ -17,6 +17,7 @@ RESULT: Final[dict[str, Any]] = {
     "batch_size": 1,
     "confidence": "high",
 }
+UNSURE: Final = {**RESULT, "predictions": [{"label": "frog", "index": 6, "score": 0.41}], "confidence": "low"}
 ID: Final = "5b1d9d2f0f3c4a51b7d1f1c0a7f7f0f3"
 
 
@@ -74,7 +75,7 @@ class ClassifyManyOut(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
-                "results": [RESULT, {"error": "the image is empty: no bytes were sent", "code": "empty_body"}],
+                "results": [RESULT, UNSURE, {"error": "the image is empty: no bytes were sent", "code": "empty_body"}],
                 "request_id": ID,
             }
         }

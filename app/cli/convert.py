@@ -59,6 +59,8 @@ def run(args: Namespace) -> int:
 
 
 def _into_package(args: Namespace) -> int:
+    from safetensors import SafetensorError
+
     from app.model import hub
     from app.model.checkpoints.load import read_checkpoint
     from app.model.package import save_package
@@ -74,7 +76,7 @@ def _into_package(args: Namespace) -> int:
     source = {"name": name, "format": result.layout, "sha256": dict(result.sha256)}
     try:
         save_package(args.destination, package, result.dtype, {"checkpoint": source})
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise PackageError(f"{args.destination}: cannot be written: {error}") from error
     config, spec = package.network.config, package.preprocess
     parameters = sum(parameter.numel() for parameter in package.network.parameters())

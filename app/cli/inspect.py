@@ -45,14 +45,12 @@ def run(args: Namespace) -> int:
     """Shows and draws; returns the exit code. Raises ArgumentError, SetupError."""
     from app.cli.results import write_json_value
     from app.insight.summary import summarise
-    from app.model.package import load_package
     from app.model.sources import load_model
 
     if args.images and args.out is None:
         raise ArgumentError(None, "--image is for the pictures: say with --out where to write them")
     photographs = list(_photographs(args.images))
-    directory = Path(args.model).expanduser()  # a head that cannot classify may be looked at, as it may be trained
-    package = load_package(directory, for_training=True) if directory.is_dir() else load_model(args.model)
+    package = load_model(args.model, for_training=True)  # a head that cannot classify may be looked at
     if package.architecture == "noop":
         raise SetupError("noop has no network: there is nothing to inspect")
     facts = {**_facts(package), **asdict(summarise(package.network.config))}

@@ -64,7 +64,7 @@ class RemoteClassifier:
                 answer = await self._client.post("/v1/classify", params={"top_k": top_k}, content=data)
             except httpx.HTTPError as error:
                 raise InferenceFailed(f"{self.url}: {str(error) or type(error).__name__}") from error
-            if answer.status_code != 503:
+            if answer.status_code not in (503, 504):  # refused for now, or not answered in its time
                 return _classification(answer)
             await asyncio.sleep(_wait_s(answer.headers.get("retry-after", "")))
         raise InferenceFailed(f"{self.url}: still overloaded after {_PATIENCE} tries")

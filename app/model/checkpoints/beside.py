@@ -10,6 +10,8 @@ from app.model.values import items, mapping, number, one_of, whole
 from app.model.variants import VARIANTS
 
 _ACTIVATIONS: Final = {"gelu": "erf", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
+# timm's arguments that change what is computed and leave no trace in the weights' names.
+_OTHER_NETWORKS: Final = ("act_layer", "norm_layer", "mlp_layer", "attn_layer", "block_fn", "embed_layer", "pre_norm")
 _MODEL_TYPES: Final = ("vit", "deit", "vit-hybrid")
 
 
@@ -41,7 +43,10 @@ def _timm(config: Mapping[str, Any]) -> Stated:
     architecture = str(config["architecture"])
     if (pool := config.get("global_pool") or "token") != "token":
         raise ValueError(f"global_pool is {pool!r}; only the class token is served")
-    heads = mapping(config.get("model_args") or {}, "model_args").get("num_heads")
+    args = mapping(config.get("model_args") or {}, "model_args")
+    if odd := [name for name in _OTHER_NETWORKS if args.get(name) not in (None, False, 0)]:
+        raise ValueError(f"model_args has {', '.join(odd)}, which makes another network than the paper's")
+    heads = args.get("num_heads")
     if heads is None and architecture in VARIANTS:
         heads = VARIANTS[architecture].num_heads
     pretrained = mapping(config.get("pretrained_cfg", config), "pretrained_cfg")

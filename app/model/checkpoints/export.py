@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -29,6 +29,9 @@ FORMATS: Final[dict[str, tuple[Layout, ...]]] = {
 }
 _GRID_ONLY: Final = ("timm", "npz, big_vision")  # layouts whose position table may lack the prefix tokens' rows
 _FOLDERS: Final = ("timm", "hf")
+_TIMMS_ARGS: Final = (
+    *("img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "qkv_bias", "no_embed_class"),
+)
 _TORCH: Final = (".pth", ".pt", ".bin")
 
 
@@ -113,9 +116,9 @@ def _documents(kind: str, layout: Layout, package: ModelPackage, folder: Path) -
             "preprocessor_config.json": hf_preprocessor(package.preprocess),
         }
     if kind == "timm":  # a package has timm's, and one key of our own
-        return {
-            CONFIG_NAME: {key: value for key, value in read_json(folder / CONFIG_NAME).items() if key != "vit_serve"}
-        }
+        document = {key: value for key, value in read_json(folder / CONFIG_NAME).items() if key != "vit_serve"}
+        args = document.get("model_args", {})
+        return {CONFIG_NAME: {**document, "model_args": {name: args[name] for name in _TIMMS_ARGS if name in args}}}
     return {}
 
 
@@ -137,7 +140,7 @@ def _save(destination: Path, tensors: Mapping[str, Tensor], documents: Mapping[s
                 for name, content in documents.items():
                     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
                     (destination / name).write_text(text, encoding="utf-8")
-    except OSError as error:
+    except (OSError, SafetensorError, RuntimeError) as error:  # a full disk is each of them, by format
         raise PackageError(f"{destination}: cannot be written: {error}") from error
 
 

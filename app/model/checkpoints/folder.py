@@ -84,12 +84,15 @@ def _document(path: Path) -> dict[str, Any] | None:
 
 
 def _digest(path: Path) -> str:
-    """The file's SHA-256; checked if the file is named after it, as torch.hub does: `name-5f1d4a20.pth`."""
+    """The file's SHA-256; checked if the file is named after it, as torch.hub does: `name-5f1d4a20.pth`.
+
+    What consists of decimal digits alone is taken for a date.
+    """
     try:
         digest = file_sha256(path)
     except OSError as error:
         raise PackageError(f"{path}: cannot be read: {error}") from error
-    stated = re.fullmatch(r".*-([0-9a-f]{8,64})\.\w+", path.name)
+    stated = re.fullmatch(r".*-(?=[0-9]*[a-f])([0-9a-f]{8,64})\.\w+", path.name)
     if stated and not digest.startswith(stated[1]):
         raise PackageError(
             f"{path}: the name says that the SHA-256 begins with {stated[1]}, but it is {digest}: "

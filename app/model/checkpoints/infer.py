@@ -92,8 +92,8 @@ def _beyond_plain(layers: tuple[int, ...] | None, distilled: bool, no_class: boo
 
 
 def _usual_heads(width: int) -> int:
-    """Every published ViT has heads of 64 channels, but H/14, which has 16 of 80."""
-    if width == 1280:
+    """Published ViTs have heads of 64 channels; H/14, g/14 and G/14 have 16 heads."""
+    if width in (1280, 1408, 1664):
         return 16
     if width % 64:
         raise ValueError(f"how many heads share a width of {width} is not to be seen in the file; say --heads N")

@@ -1,5 +1,6 @@
 """Owns the way from any checkpoint to a model package in memory; does not write files."""
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ from app.model.preprocessing import preprocess_named
 from app.model.resize import ResizeMode, resize_state
 from app.model.variants import VARIANTS, ViTConfig, variant
 from app.model.vit import VisionTransformer
+
+logger = logging.getLogger(__name__)
 
 _FLOATS: Final = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _RESIZE: Final[dict[str, ResizeMode]] = {
@@ -70,16 +73,23 @@ def load_checkpoint(path: Path, options: ConvertOptions = ConvertOptions()) -> M
 
     Raises PackageError that names the file and what is wrong, or UnknownVariant.
     """
-    return read_checkpoint(path, options).package
+    converted = read_checkpoint(path, options)
+    for remark in converted.remarks:
+        logger.warning("%s: %s", path, remark)
+    return converted.package
 
 
 def read_checkpoint(path: Path, options: ConvertOptions = ConvertOptions()) -> Converted:
     """As `load_checkpoint`, with what a person should be told."""
     files = open_files(path)
+    if files.config is not None and "vit_serve" in files.config:
+        raise PackageError(f"{path}: is a model package already, which is served as it is; `--to` writes it for others")
     tensors = unstacked(files.tensors)
     found = sniff(tensors, str(path))
     try:
         return _convert(path, files, tensors, found, options)
+    except LookupError as error:
+        raise PackageError(f"{path}: a tensor is missing or has too few axes: {error}") from error
     except (PackageError, ValueError, TypeError) as error:
         raise PackageError(f"{path}: {error}") from error
 
@@ -138,9 +148,15 @@ def _infer(found: Match, tensors: Mapping[str, StoredTensor], facts: Stated, opt
     shapes |= {name: shapes[name.replace("head_dist", "head")] for name in found.layout.zeros}
     chosen = variant(options.variant) if options.variant else None
     heads = options.heads or (chosen.num_heads if chosen else None) or facts.num_heads
+    if heads is None and facts.architecture is not None:
+        raise PackageError(
+            f"config.json does not say how many heads {facts.architecture} has: convert it with --heads N"
+        )
     heads = heads or num_heads({key: stored.shape for key, stored in tensors.items()})
     constants = {**CONSTANTS[found.layout.format], **facts.constants}
     inferred = infer_config(shapes, constants, heads, facts.img_size, options.size)
+    if inferred.config.in_chans != 3:
+        raise PackageError(f"it takes images of {inferred.config.in_chans} channels; only RGB is served")
     _check_shapes(shapes, inferred.config)
     return inferred
 

@@ -4,6 +4,7 @@ import argparse
 import pickle
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ _SAFETENSORS: Final = {"F64": torch.float64, "F32": torch.float32, "F16": torch.
 _NUMPY: Final = {"f8": torch.float64, "f4": torch.float32, "f2": torch.float16, "V2": torch.bfloat16}
 _MAX_RATIO: Final = 100  # of declared bytes to those on the disk; weights hardly compress
 _WRAPPERS: Final = ("model", "state_dict", "model_state_dict")
+# What numpy and zipfile raise on members that are damaged, encrypted or packed by a method that Python lacks.
+_DAMAGE: Final = (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, RuntimeError)
 _SHELLS: Final = ("module.", "_orig_mod.")  # DistributedDataParallel's, and torch.compile's
 
 
@@ -127,7 +130,7 @@ def _npz(path: Path) -> dict[str, StoredTensor]:
                 )
                 shape, _, dtype = read_header(file)
                 size = member.file_size - file.tell()
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        except _DAMAGE as error:
             raise PackageError(f"{path}: {name!r} is no numpy array: {_first_line(error)}") from error
         if dtype.hasobject:
             raise PackageError(f"{path}: {name!r} holds Python objects; reading them could run foreign code")
@@ -142,7 +145,7 @@ def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Ten
     try:
         with archive.open(member) as file:
             array = np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise PackageError(f"{path}: {member.filename!r} is broken: {_first_line(error)}") from error
     if array.dtype.kind == "V":  # what numpy makes of bfloat16, which it does not know
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)

@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from functools import cache, partial
+from typing import Final
 
 from torch import Tensor
 
+from app.errors import PackageError
 from app.model.checkpoints.npz import STACKED
 from app.model.checkpoints.read import StoredTensor
+
+_MOST_LAYERS: Final = 1000
 
 
 def unstacked(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
@@ -17,6 +21,8 @@ def unstacked(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
         if not stacked or not stored.shape:
             plain[key] = stored
             continue
+        if stored.shape[0] > _MOST_LAYERS:  # an array without elements may claim any number
+            raise PackageError(f"{key!r} holds {stored.shape[0]} layers; {_MOST_LAYERS} is the most")
         read = cache(stored.read)  # once for all its layers
         for layer in range(stored.shape[0]):
             name = f"{before}{STACKED[:-1]}_{layer}/{leaf}"

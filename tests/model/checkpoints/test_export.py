@@ -113,3 +113,12 @@ def test_nothing_is_overwritten(tmp_path: Path):
     with pytest.raises(PackageError, match="is there already"):
         export_package(tmp_path / "package", "npz", tmp_path / "out.npz")
     assert (tmp_path / "out.npz").read_text() == "dear"
+
+
+def test_timms_folder_has_only_arguments_that_timm_takes(tmp_path: Path):
+    saved(tmp_path / "package", ViTConfig(**TINY, norm_eps=1e-3, gelu="tanh"))
+    export_package(tmp_path / "package", "timm", tmp_path / "out")
+    document = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert "vit_serve" not in document
+    assert document["model_args"]["embed_dim"] == TINY["embed_dim"]
+    assert not {"norm_eps", "gelu"} & document["model_args"].keys()

@@ -71,3 +71,9 @@ def test_a_folder_without_weights_or_with_several(tmp_path: Path):
         open_files(tmp_path)
     with pytest.raises(PackageError, match="no such file or folder"):
         open_files(tmp_path / "nowhere")
+
+
+def test_a_date_in_the_name_is_no_digest(tmp_path: Path):
+    path = tmp_path / "flowers-20261124.safetensors"
+    save_file({"a": torch.zeros(1)}, path)
+    assert len(open_files(path).sha256[path.name]) == 64

@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import save_file
 
 from app.errors import PackageError
-from app.model.checkpoints.read import open_tensors
+from app.model.checkpoints.read import StoredTensor, open_tensors
+from app.model.checkpoints.unstack import unstacked
 
 STATE = {"a.weight": torch.arange(6, dtype=torch.float32).reshape(2, 3), "a.bias": torch.ones(2)}
 
@@ -131,3 +132,20 @@ def test_npz_whose_header_declares_more_than_there_is(tmp_path: Path):
 def test_a_compressed_bomb_is_refused(tmp_path: Path):
     np.savez_compressed(tmp_path / "w.npz", a=np.zeros(10_000_000, np.float32))
     refused(tmp_path / "w.npz", "declares 40000")
+
+
+def test_a_damaged_compressed_array_is_told(tmp_path: Path):
+    path = tmp_path / "w.npz"
+    np.savez_compressed(path, a=np.arange(4096, dtype=np.float32))
+    data = bytearray(path.read_bytes())
+    data[400:440] = bytes(40)
+    path.write_bytes(bytes(data))
+    with pytest.raises(PackageError, match="is broken|is no numpy array"):
+        for stored in open_tensors(path).values():
+            stored.read()
+
+
+def test_a_stack_of_more_layers_than_any_network_is_refused():
+    claim = StoredTensor((10**9, 0), torch.float32, lambda: torch.zeros(0))
+    with pytest.raises(PackageError, match="1000000000 layers"):
+        unstacked({"Transformer/encoderblock/LayerNorm_0/scale": claim})
