@@ -51,7 +51,7 @@ def export_package(package: Path, kind: str, destination: Path) -> Exported:
     """
     _check_destination(kind, destination)
     loaded = load_package(package, for_training=True)
-    config = loaded.network.config
+    config = loaded.network.to("meta").config  # its numbers are read again, as they lie in the file
     with safe_open(package / WEIGHTS_NAME, framework="pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no iterator
     layout, written = _layout(kind, state, config)
