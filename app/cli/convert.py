@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from app.model.checkpoints.load import ConvertOptions
 
 _FORMATS: Final = ("timm", "hf", "torchvision", "npz")
+_LARGEST_PATCH_PX: Final = 64
 _DESCRIPTION: Final = (
     "Brings a checkpoint of timm (the tutorial, DeiT), Hugging Face, torchvision or Google's JAX code into a model "
     "package that `vit-serve serve --model DST` takes. SRC is a file (.safetensors, .pth, .bin, .npz) or a folder as "
@@ -38,6 +39,12 @@ def configure(parser: ArgumentParser) -> None:
     open_.add_argument("--variant", help="architecture that it must be, see `vit-serve models`; settles the heads")
     open_.add_argument(
         "--size", metavar="PX|HxW", help="size of the images; the position table is resized if it is for another"
+    )
+    open_.add_argument(
+        "--patch-size",
+        type=int,
+        metavar="PX",
+        help="patches of this size (FlexiViT's resizing of their kernel); the images grow or shrink in the same ratio",
     )
     open_.add_argument(
         "--preprocess",
@@ -114,10 +121,13 @@ def _options(args: Namespace) -> "ConvertOptions":
 
     if args.heads is not None and args.heads < 1:
         raise ArgumentError(None, f"--heads is {args.heads}, but it should be at least 1")
+    if args.patch_size is not None and not 0 < args.patch_size <= _LARGEST_PATCH_PX:
+        raise ArgumentError(None, f"--patch-size is {args.patch_size}, but it should be from 1 to {_LARGEST_PATCH_PX}")
     return ConvertOptions(
         heads=args.heads,
         preprocess=args.preprocess,
         size=_size(args.size),
+        patch_size=args.patch_size,
         labels=_labels(args.labels),
         variant=args.variant,
         drop_unused=args.drop_unused,

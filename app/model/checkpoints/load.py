@@ -24,7 +24,7 @@ from app.model.labels.choose import choose_labels
 from app.model.labels.imagenet import LabelSet
 from app.model.package import DEAD_HEAD, ModelPackage
 from app.model.preprocessing import preprocess_named
-from app.model.resize import ResizeMode, resize_state
+from app.model.resize import ResizeMode, resize_patches, resize_state
 from app.model.variants import VARIANTS, ViTConfig, variant
 from app.model.vit import VisionTransformer
 
@@ -50,6 +50,7 @@ class ConvertOptions:
     heads: int | None = None
     preprocess: str | None = None  # one of preprocessing.FAMILIES; default: that of the format
     size: tuple[int, int] | None = None  # pixels, (height, width); the position table is resized to it
+    patch_size: int | None = None  # pixels; the patch kernel is resized to it, the images grow in the same ratio
     labels: tuple[str, ...] | None = None
     variant: str | None = None  # one of VARIANTS, where the shapes must be its own
     drop_unused: bool = False  # go on when the file holds tensors that have no place
@@ -106,6 +107,10 @@ def _convert(
     if options.size is not None and options.size != config.img_size:
         state, config = resize_state(state, config, options.size, _RESIZE[found.layout.format])
         remarks.append(f"position table resized from {inferred.config.img_size} to {options.size} px")
+    if options.patch_size is not None and options.patch_size != config.patch_size:
+        remarks.append(f"patch kernel resized from {config.patch_size} to {options.patch_size} px")
+        state, config = resize_patches(state, config, options.patch_size)
+        architecture = _architecture(config, facts, replace(options, variant=None))
     spec, assumed = _preprocess(found.layout, path, config, facts, options)
     labels = _labels(config, files, options, headless="head.weight" not in found.sources)
     with torch.device("meta"):

@@ -258,33 +258,3 @@ def test_transformers_folder(generation: str, size: Any, tmp_path: Path):
     assert (spec.crop_mode, spec.interpolation, spec.mean) == ("squash", "bicubic", (0.5, 0.5, 0.5))
     assert result.package.labels == ("crane", "crane", "b", "c", "d")
     assert result.remarks == ("left out: vit.embeddings.mask_token (only masked-image pre-training uses it)",)
-
-
-def test_a_package_of_ours_is_no_foreign_checkpoint(tmp_path: Path):
-    refused(hub(tmp_path, state_of(), {**TIMM, "vit_serve": {}}), "is a model package already")
-
-
-def test_heads_that_a_configuration_leaves_open_are_not_guessed(tmp_path: Path):
-    folder = hub(tmp_path, state_of(), {**TIMM, "model_args": {}})
-    refused(folder, "how many heads vit_unheard_of has", options=ConvertOptions())
-    assert load_checkpoint(folder, HEADS).network.config.num_heads == 4
-
-
-def test_arguments_that_make_another_network_are_refused(tmp_path: Path):
-    folder = hub(tmp_path, state_of(), {**TIMM, "model_args": {"num_heads": 4, "act_layer": "quick_gelu"}})
-    refused(folder, "act_layer", options=ConvertOptions())
-
-
-def test_grey_images_are_refused(tmp_path: Path):
-    state = state_of()
-    state["patch_embed.proj.weight"] = state["patch_embed.proj.weight"].sum(dim=1, keepdim=True)
-    refused(bare(tmp_path, state), "1 channels; only RGB")
-
-
-def test_tensors_without_axes_are_refused(tmp_path: Path):
-    refused(bare(tmp_path, {**state_of(), "cls_token": torch.zeros(())}))
-
-
-def test_what_is_assumed_is_logged_when_it_is_served(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    load_checkpoint(bare(tmp_path, state_of()), HEADS)
-    assert any("assumed" in record.getMessage() for record in caplog.records)
