@@ -132,6 +132,15 @@ class FakeClassifier:
         return Classification(str(data[0]), (), Timing(0, 0, 0, 0), 1)
 
 
+class EndlessClassifier(FakeClassifier):
+    """Never answers."""
+
+    async def classify(self, data: bytes, *, top_k: int) -> Classification:
+        self.working += 1
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
 async def collect(fake: FakeClassifier, numbers: list[int], in_flight: int) -> list[Result]:
     sources = [Source(str(n), partial(bytes, [n])) for n in numbers]
     return [r async for r in classify_in_order(cast(Classifier, fake), sources, 1, in_flight)]
@@ -167,16 +176,15 @@ async def test_a_full_queue_is_tried_again_later():
 
 
 async def test_work_that_nobody_waits_for_is_cancelled():
-    fake = FakeClassifier()
+    fake = EndlessClassifier()
     before = asyncio.all_tasks()
-    sources = [Source(str(n), partial(bytes, [200])) for n in range(4)]
+    sources = [Source(str(n), partial(bytes, [n])) for n in range(4)]
     results = classify_in_order(cast(Classifier, fake), sources, 1, 4)
     task = asyncio.ensure_future(anext(results))
-    for _ in range(10):
-        await asyncio.sleep(0)
-    assert fake.working == 4
+    while fake.working < 4:  # the reading is done in threads, which take their time
+        await asyncio.sleep(0.001)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    for _ in range(10):  # far fewer turns than the work would take
+    for _ in range(10):  # a task that is cancelled ends within a few turns
         await asyncio.sleep(0)
     assert asyncio.all_tasks() == before
