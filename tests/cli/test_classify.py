@@ -133,10 +133,16 @@ class FakeClassifier:
 
 
 class EndlessClassifier(FakeClassifier):
-    """Never answers."""
+    """Never answers; `busy` is set once four images are at work."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.busy = asyncio.Event()
 
     async def classify(self, data: bytes, *, top_k: int) -> Classification:
         self.working += 1
+        if self.working == 4:
+            self.busy.set()
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -181,8 +187,7 @@ async def test_work_that_nobody_waits_for_is_cancelled():
     sources = [Source(str(n), partial(bytes, [n])) for n in range(4)]
     results = classify_in_order(cast(Classifier, fake), sources, 1, 4)
     task = asyncio.ensure_future(anext(results))
-    while fake.working < 4:  # the reading is done in threads, which take their time
-        await asyncio.sleep(0.001)
+    await fake.busy.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     for _ in range(10):  # a task that is cancelled ends within a few turns
