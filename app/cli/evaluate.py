@@ -140,7 +140,7 @@ def _truths(files: "ImageFiles", labels: Sequence[str], mapping: dict[str, str],
         raise ArgumentError(None, f"--map: the model has no class {wrong[0]!r}; it has {_few(labels)}")
     found = {name: numbers.get(mapping.get(class_of(name), class_of(name)).casefold()) for name in files.names}
     unknown = sorted({class_of(name) for name, number in found.items() if number is None})
-    known = {name: number for name, number in found.items() if number is not None}
+    known: dict[str, int | None] = {name: number for name, number in found.items() if number is not None}
     if unknown and not ignore:
         raise DatasetError(
             f"{files.path}: the model has no class {_few(unknown)}; it has {_few(labels)}. "
@@ -148,7 +148,7 @@ def _truths(files: "ImageFiles", labels: Sequence[str], mapping: dict[str, str],
         )
     if not known:
         raise DatasetError(f"{files.path}: holds no image in a folder named after a class; there are {_few(labels)}")
-    return {**known}
+    return known
 
 
 def _few(names: Sequence[str]) -> str:

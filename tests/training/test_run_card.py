@@ -10,40 +10,20 @@ import pytest
 import torch
 
 from app.errors import DatasetError
-from app.model.package import file_sha256, load_package
+from app.model.package import load_package
 from app.training.dataset import load_images
-from app.training.loop import EpochReport, StepReport
+from app.training.loop import StepReport
 from app.training.report import Evaluation
-from app.training.run import LoadReport, RunConfig, run
+from app.training.run import RunConfig, run
 from tests.training.pictures import RECIPE, plain, stripe_files, write_files, write_zip
-
-Report = LoadReport | StepReport | EpochReport
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> RunConfig:
-    return RunConfig(
-        data=write_zip(tmp_path / "stripes.zip", stripe_files(60)),
-        out=tmp_path / "out",
-        recipe=RECIPE,
-        tag="stripes",
-        device=torch.device("cpu"),
-        precision=torch.float32,
-    )
-
-
-def ignore(report: Report) -> None:
-    """Listens to nothing."""
+from tests.training.test_run import Report, ignore, weights
+from tests.training.test_run import config as config  # a fixture
 
 
 def interrupt_after_an_epoch(report: Report) -> None:
     """Ctrl-C."""
     if isinstance(report, StepReport) and report.step == 4:  # an epoch has three steps
         raise KeyboardInterrupt
-
-
-def weights(out: Path) -> str:
-    return file_sha256(out / "model.safetensors")
 
 
 @pytest.fixture
