@@ -7,21 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from app.cli.main import main
 from app.model.package import file_sha256, load_package
-from app.model.variants import VARIANTS
 from app.training.recipe import fine_tuning_recipe, load_recipe
-from tests.training.pictures import RECIPE, SHAPE, VARIANT, plain, stripe_files, write_files, write_start, write_zip
+from tests.cli.test_train import small_variant as small_variant  # a fixture
+from tests.training.pictures import RECIPE, VARIANT, plain, stripe_files, write_files, write_start, write_zip
 
 FAST = ["--epochs", "2", "--device", "cpu", "--precision", "float32"]
-
-
-@pytest.fixture(autouse=True)
-def small_variant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(VARIANTS, VARIANT, SHAPE)
-    torch.set_num_threads(1)
 
 
 @pytest.fixture
