@@ -68,7 +68,8 @@ def run(args: Namespace) -> int:
         with training_progress() as listen:
             result = training.run(config, listen, draw_run)
     except FloatingPointError as error:
-        raise SetupError(f"training diverged at {error}; try a lower --learning-rate, in another --out") from error
+        advice = "try a lower --learning-rate (with a stem, also stem_learning_rate in --recipe), in another --out"
+        raise SetupError(f"training diverged at {error}; {advice}") from error
     except KeyboardInterrupt:
         sys.stderr.write(
             f"vit-serve train: stopped; the same command goes on after the last epoch saved in {args.out}\n"

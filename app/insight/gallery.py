@@ -73,11 +73,16 @@ def _filters(package: ModelPackage, path: Path) -> Picture:
             None,
             f"{layer} has {count} filters of {height} × {width} px and {channels} colours, which make no picture",
         )
-    components, shares = filters.principal_components(weight)
-    what = f"first {len(components)} principal components of the {count} filters of {layer}, {height} × {width} px"
+    said = ""
+    if (components := filters.whitening_filters(weight)) is not None:
+        what = f"half of the {count} filters of {layer}, {height} × {width} px; the others are their negatives"
+    else:
+        components, shares = filters.principal_components(weight)
+        what = f"first {len(components)} principal components of the {count} filters of {layer}, {height} × {width} px"
+        said = f": {100 * shares.sum():.0f} % of the variance"
     kind = "RGB embedding filters" if layer == "patch_embed.proj" else "Filters of the first convolution"
     figures.patch_filters(components.numpy(), f"{kind}, {_short(package.name, _LONGEST_MODEL)}\n{what}", path)
-    return Picture(name, path, f"{what}: {100 * shares.sum():.0f} % of the variance")
+    return Picture(name, path, what + said)
 
 
 def _attention(
@@ -96,11 +101,12 @@ def _attention(
     title = f"Attention distance, {_short(package.name, _LONGEST_MODEL)}\none dot a head, mean over {count}"
     distances = study.distances.numpy(), study.renormalised.numpy(), study.uniform
     figures.attention_distance(figures.Distances(*distances, spec.width), title, distance_path)
+    beside = "; it begins with their maximum, which is not shown" if config.stem_widths else ""
     shown = [_photo(path, spec, seen) for path, seen in zip(photographs[:_MOST_ROLLOUTS], study.maps, strict=False)]
     figures.attention_rollout(shown, f"Attention rollout, {_short(package.name, _LONGEST_MODEL)}", rollout_path)
     return [
         Picture(distance, distance_path, f"mean over {count}; left as attended, right renormalised over the patches"),
-        Picture(rollout, rollout_path, f"from the class token to the patches, for {len(shown)} of {count}"),
+        Picture(rollout, rollout_path, f"from the class token to the patches, for {len(shown)} of {count}{beside}"),
     ]
 
 

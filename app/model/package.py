@@ -221,12 +221,14 @@ def _read_weights(path: Path, network: VisionTransformer) -> dict[str, Tensor]:
 
 
 def _model_args(config: ViTConfig, base: ViTConfig) -> dict[str, object]:
-    """The arguments that timm's constructors take, and of ours those that differ from the variant's."""
+    """timm's constructors' arguments, a stem's widths, and of ours those that differ from the variant's."""
     usual = asdict(base)
     return {
         name: value
         for name, value in asdict(config).items()
-        if name in _ALWAYS or (value != usual[name] and name not in _ELSEWHERE and not name.endswith("_rate"))
+        if name in _ALWAYS
+        or (name == "stem_widths" and value)
+        or (value != usual[name] and name not in _ELSEWHERE and not name.endswith("_rate"))
     }
 
 

@@ -58,3 +58,18 @@ class ConvStem(nn.Sequential):
             layers += [ConvNorm(before, width, halve=True), ConvNorm(width, width)]
             before = width
         super().__init__(*layers)
+
+    @property
+    def entry(self) -> ConvNorm:
+        """The convolution that sees the pixels."""
+        first = self[0]
+        assert isinstance(first, ConvNorm)
+        return first
+
+    def init_weights(self) -> None:
+        """Begins near the identity: the first filters pass the channels on (Jordan, arXiv 2404.00498)."""
+        for layer in self:
+            assert isinstance(layer, ConvNorm)
+            layer.conv.reset_parameters()
+            weight = layer.conv.weight
+            nn.init.dirac_(weight[: min(weight.shape[:2])])

@@ -156,7 +156,7 @@ VARIANTS: Final[dict[str, ViTConfig]] = {
     **{f"{name}_384": replace(_AT_224[name], img_size=(384, 384)) for name in _AT_384},
     "vit_pico_patch4_32": replace(_vit(4, 128, 4, 2, 32), num_classes=10),
     "vit_nano_patch4_32": replace(_vit(4, 192, 6, 3, 32), num_classes=10),
-    "vit_nano_conv8_32": replace(_vit(8, 256, 4, 4, 32), num_classes=10, mirror=True, stem_widths=(64, 192, 320)),
+    "vit_nano_conv8_32": replace(_vit(8, 256, 2, 4, 32), num_classes=10, mirror=True, stem_widths=(64, 256, 256)),
     "vit_micro_patch4_32": replace(_vit(4, 256, 8, 4, 32), num_classes=10),
 }
 

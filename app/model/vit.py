@@ -180,7 +180,7 @@ class VisionTransformer(nn.Module):
     def init_weights(self) -> None:
         """Draws the tutorial's initial weights: truncated normals, Kaiming for convolutions.
 
-        As in the original hybrids, a residual unit begins as its shortcut alone.
+        As in the original hybrids, a residual unit begins as its shortcut alone; after a stem, so does the encoder.
         """
         for name, parameter in self.named_parameters():
             if name.startswith(("pos_embed", "cls_token", "dist_token")) or ".relative." in name:
@@ -199,6 +199,12 @@ class VisionTransformer(nn.Module):
         for module in self.modules():
             if isinstance(module, Bottleneck):
                 nn.init.zeros_(module.norm3.weight)
+        if isinstance(self.patch_embed.stem, ConvStem):
+            self.patch_embed.stem.init_weights()
+            for block in self.blocks:
+                assert isinstance(block, Block)
+                nn.init.zeros_(block.attn.proj.weight)
+                nn.init.zeros_(block.mlp.fc2.weight)
 
     @property
     def has_dead_head(self) -> bool:
@@ -222,10 +228,17 @@ class VisionTransformer(nn.Module):
         return x if tables is None else x + tables[layer % len(tables)]
 
     def embed(self, x: Tensor) -> Tensor:
-        """(B, C, height, width) → (B, N, D): tokens as they enter the encoder."""
-        prefix = [self.cls_token] if self.dist_token is None else [self.cls_token, self.dist_token]
+        """(B, C, height, width) → (B, N, D): tokens as they enter the encoder.
+
+        After a convolutional stem prefix tokens begin with the maximum over the patches, so that the heads learn from
+        the first step and the encoder adds to it.
+        """
         patches = self.patch_embed(x)
-        x = torch.cat([*(token.expand(x.shape[0], -1, -1) for token in prefix), patches], dim=1)
+        tokens: list[Tensor] = [self.cls_token] if self.dist_token is None else [self.cls_token, self.dist_token]
+        if self.config.stem_widths:
+            strongest = patches.amax(dim=1, keepdim=True)
+            tokens = [token + strongest for token in tokens]
+        x = torch.cat([*(token.expand(x.shape[0], -1, -1) for token in tokens), patches], dim=1)
         out: Tensor = self.patch_drop(self.pos_drop(self.add_position(x, 0)))
         return out
 

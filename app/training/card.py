@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from app.domain import PreprocessSpec
+from app.model.variants import variant
 from app.training import card_quality as quality
 from app.training.card_quality import Beyond
 from app.training.markdown import percent, picture, table
@@ -26,6 +27,7 @@ class CardFacts:
     spec: PreprocessSpec
     recipe: Recipe
     evaluation: Evaluation
+    changed_accuracy: float  # on the same images, changed as in training
     kept: int  # the epoch whose weights these are
     data_note: str = ""  # source and licence
     beyond: Beyond | None = None
@@ -58,7 +60,7 @@ def model_card(facts: CardFacts) -> str:
         f"Made by this one command, run where the data{', the start' if facts.recipe.start else ''} and `recipe.json` "
         "lie:",
         f"```\n{facts.command}\n```",
-        *quality.accuracy(facts.classes, evaluation, facts.pictures),
+        *quality.accuracy(facts.classes, evaluation, facts.changed_accuracy, facts.pictures),
         *quality.calibration(evaluation, facts.pictures),
         *quality.confidence(evaluation),
         *quality.out_of_scope(facts.beyond),
@@ -70,7 +72,8 @@ def model_card(facts: CardFacts) -> str:
 
 def _origin(recipe: Recipe) -> str:
     if not recipe.start:
-        return "Trained from random weights"
+        entry = " behind fixed filters, the principal components of the images' patches,"
+        return "Trained from random weights" + (entry if variant(recipe.variant).stem_widths else "")
     digest = f" (SHA-256 `{recipe.start_sha256}`)" if recipe.start_sha256 else ""
     frozen = "all but the head" if recipe.freeze == "backbone" else f"embeddings and first {recipe.freeze} blocks"
     kept = f", {frozen} kept as they were," if recipe.freeze else ""

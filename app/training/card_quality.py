@@ -21,7 +21,7 @@ class Beyond:
     measured: OutOfScope
 
 
-def accuracy(classes: Sequence[str], evaluation: Evaluation, pictures: Sequence[str]) -> Iterator[str]:
+def accuracy(classes: Sequence[str], evaluation: Evaluation, changed: float, pictures: Sequence[str]) -> Iterator[str]:
     """Top-1, over all and for each class, and what is taken for what."""
     rows = [
         (name, sum(evaluation.confusion[i]), percent(evaluation.recall(i)), percent(evaluation.precision(i)))
@@ -32,6 +32,10 @@ def accuracy(classes: Sequence[str], evaluation: Evaluation, pictures: Sequence[
         f"{percent(evaluation.accuracy)} of {evaluation.images:,} validation images (top-1); mean over the classes "
         f"{percent(evaluation.mean_over_classes)}. Found: share of the images of the class that got this answer. "
         "Right: share of such answers that were right."
+    )
+    yield (
+        f"Changed at random as in training (what is cut out, colours and all else that the recipe names), "
+        f"{percent(changed)} of the same images were answered correctly."
     )
     yield table(("class", "images", "found", "right"), rows)
     yield from picture("classes.png", "Bars: found and right for every class", pictures)

@@ -19,9 +19,10 @@ from app.training.augment import augment
 from app.training.best import BestEpoch
 from app.training.dataset import Dataset
 from app.training.freeze import freeze
-from app.training.optimizers import hidden_matrices, new_optimizers, schedule
+from app.training.optimizers import Optimizers, schedule
 from app.training.recipe import Recipe
 from app.training.start import Start
+from app.training.whiten import fix_entry, whiten
 
 # What torch.load and load_state_dict raise on a file that is damaged, no checkpoint, or one of another network.
 _LOAD_ERRORS: Final = (
@@ -34,6 +35,7 @@ _LOAD_ERRORS: Final = (
     EOFError,
     UnpicklingError,
 )
+_WHITENING_IMAGES: Final = 1000
 _GPU_ATTENTION: Final = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
 
 
@@ -80,14 +82,16 @@ class Trainer:
         self.average.load_state_dict(self.master.state_dict())
         freeze(self.master, recipe.freeze)
         self.frozen = freeze(self.worker, recipe.freeze)
+        self.fresh = start.weights is None
+        fix_entry(self.master)
+        fix_entry(self.worker)
         self.start_sha256 = start.sha256
         self.best = BestEpoch(recipe.patience)
         self.mean = torch.tensor(spec.mean, device=device).view(1, 3, 1, 1)
         self.std = torch.tensor(spec.std, device=device).view(1, 3, 1, 1)
         # The CPU's flash kernel is slow backwards: four times slower than plain products for a dozen tokens.
         self.attention = [SDPBackend.MATH] if device.type == "cpu" else list(_GPU_ATTENTION)
-        self.matrices = hidden_matrices(self.master)
-        self.optimizers = new_optimizers(self.master, self.matrices, recipe)
+        self.optimizers = Optimizers(self.master, recipe)
         self.epoch = 0
         self.step = 0
 
@@ -102,6 +106,10 @@ class Trainer:
         if checkpoint.exists():
             self._load(checkpoint, fingerprint)
         images, targets = train.images.to(self.device), train.targets.to(self.device)
+        if self.fresh and not self.step:
+            sample = images[:: -(-len(images) // _WHITENING_IMAGES)]
+            whiten(self.master, self._normalise(sample.float() / 255))
+            self.average.load_state_dict(self.master.state_dict())
         while self.epoch < self.recipe.epochs and not self.best.is_over(self.epoch):
             started_at, loss_sum, steps, seen, rate = monotonic(), 0.0, 0, 0, 0.0
             for index in self._batches(len(targets)):
@@ -115,8 +123,8 @@ class Trainer:
                 raise FloatingPointError(f"step {self.step}: the validation loss is {validation_loss}")
             self.best.note(self.epoch, validation_loss, self.average)
             self._save(checkpoint, fingerprint)
-            learning_rate = self.optimizers[-1].param_groups[0]["lr"]
-            yield EpochReport(self.epoch, loss_sum / steps, validation_loss, accuracy, rate, learning_rate)
+            average_loss, learning_rate = loss_sum / steps, self.optimizers.learning_rate
+            yield EpochReport(self.epoch, average_loss, validation_loss, accuracy, rate, learning_rate)
         self.best.restore(self.average)
 
     @torch.inference_mode()
@@ -159,13 +167,7 @@ class Trainer:
             raise FloatingPointError(f"step {self.step}: the loss is {value}, the norm of its gradient {norm.item()}")
         warmup_epochs = min(recipe.warmup_epochs, recipe.epochs / 2)  # a short run must get to its descent too
         factor = schedule(self.step, total, warmup_epochs * total / recipe.epochs)
-        for parameter, matrix in self.matrices.items():
-            assert parameter.grad is not None
-            matrix.grad = parameter.grad.flatten(1)
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate * factor
-            optimizer.step()
+        self.optimizers.step(factor)
         self.step += 1
         self._update_average()
         return value
@@ -194,7 +196,7 @@ class Trainer:
             "step": self.step,
             "master": self.master.state_dict(),
             "average": self.average.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "optimizers": self.optimizers.state_dict(),
             "generator": torch.get_rng_state(),
             "data": fingerprint,
             "start": self.start_sha256,
@@ -215,8 +217,7 @@ class Trainer:
                 raise SetupError(f"{path}: was trained from another start")
             self.master.load_state_dict(state["master"])
             self.average.load_state_dict(state["average"])
-            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-                optimizer.load_state_dict(saved)
+            self.optimizers.load_state_dict(state["optimizers"])
             torch.set_rng_state(state["generator"])
             if self.device.type == "cuda" and "device_generator" in state:
                 torch.cuda.set_rng_state(state["device_generator"], self.device)

@@ -18,7 +18,7 @@ class Recipe:
     """
 
     variant: str = "vit_nano_patch4_32"  # with a start: that of its package, or empty
-    start: str = ""  # where the first weights come from, without folders; empty: drawn with the seed
+    start: str = ""  # where the first weights come from, without folders; empty: new ones
     start_sha256: str = ""  # of that start's weights
     freeze: str = ""  # what keeps the start's weights: `backbone`, all but the head; N, embeddings and N first blocks
     size: int = 0  # height and width of the network's input in pixels; 0: the start's, or the variant's
@@ -27,8 +27,10 @@ class Recipe:
     batch_size: int = 128
     seed: int = 20261123
     validation_share: float = 0.1  # of every class, drawn with the seed
-    # Optimiser: Muon for the matrices inside the blocks, AdamW for the rest; cosine schedule after a linear warm-up.
+    # Optimiser: Muon for hidden matrices and filters, AdamW for the rest; cosine schedule after a linear warm-up.
     learning_rate: float = 2e-3
+    stem_learning_rate: float = 0.025  # of a convolutional stem's filters: the share by which a step turns them
+    momentum: float = 0.95  # Muon's
     weight_decay: float = 0.05
     warmup_epochs: float = 1.0
     grad_clip: float = 1.0
@@ -36,7 +38,7 @@ class Recipe:
     label_smoothing: float = 0.1
     drop_rate: float = 0.0  # dropout after every dense layer but qkv and after the position embedding (paper B.1)
     drop_path_rate: float = 0.05
-    patch_drop_rate: float = 0.0  # share of the patches hidden …
+    patch_drop_rate: float = 0.0  # share of the patches hidden from the encoder …
     patch_drop_until: float = 0.7  # … for this share of the run
     ema_decay: float = 0.998  # per step; the averaged weights are what is evaluated and kept
     # Augmentation.
@@ -51,6 +53,7 @@ class Recipe:
     )
     noise: float = 0.0  # standard deviation of the strongest noise, on pixels of 0 … 1
     erase: float = 0.0  # share of images in which a rectangle is painted over with noise
+    plain: float = 0.0  # share of images that are only flipped and moved by up to two pixels
     augment_until: float = 1.0  # share of the run after which only the flip is left
 
     def __post_init__(self) -> None:
@@ -58,11 +61,18 @@ class Recipe:
             low, high = getattr(self, name)
             if not 0 < low <= high:
                 raise ValueError(f"{name} is ({low}, {high}); it must be two numbers, 0 < low <= high")
-        for name in ("epochs", "batch_size", "learning_rate", "grad_clip"):
+        for name in ("epochs", "batch_size", "learning_rate", "stem_learning_rate", "grad_clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
-        shares = ("validation_share", "label_smoothing", "ema_decay", "drop_rate", "drop_path_rate", "patch_drop_rate")
-        for name in shares:
+        for name in (
+            "validation_share",
+            "label_smoothing",
+            "ema_decay",
+            "momentum",
+            "drop_rate",
+            "drop_path_rate",
+            "patch_drop_rate",
+        ):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1")
         for name in (
@@ -75,6 +85,7 @@ class Recipe:
             "sharpness",
             "noise",
             "erase",
+            "plain",
         ):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
@@ -100,6 +111,7 @@ def fine_tuning_recipe() -> Recipe:
         patience=3,
         batch_size=32,
         learning_rate=5e-4,
+        stem_learning_rate=0.005,
         weight_decay=0.01,
         crop_scale=(0.6, 1.0),
         colour=0.1,

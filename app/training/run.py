@@ -13,6 +13,7 @@ from app.domain import PreprocessSpec
 from app.errors import SetupError
 from app.model.package import WEIGHTS_NAME, ModelPackage, file_sha256, save_package
 from app.model.precision import computes_in_bfloat16
+from app.training.augment import changed
 from app.training.card import CardFacts, model_card
 from app.training.card_quality import Beyond
 from app.training.dataset import Dataset, load_dataset, load_images, split
@@ -146,6 +147,8 @@ def _finish(
     kept = trainer.best.epoch or trainer.epoch
     trainer.average.half().float()  # what is judged is what is written, and that is float16
     evaluation = evaluate_logits(trainer.logits(validation.images), validation.targets)
+    answers = trainer.logits(changed(validation.images, config.recipe)).argmax(dim=1)
+    changed_accuracy = (answers == validation.targets).float().mean().item()
     beyond = None if others is None else _beyond(config, trainer.logits(others), evaluation, train.classes)
     package = ModelPackage(
         name=f"{config.recipe.variant}.{config.tag}",
@@ -172,6 +175,7 @@ def _finish(
         spec=spec,
         recipe=config.recipe,
         evaluation=evaluation,
+        changed_accuracy=changed_accuracy,
         data_note=config.data_note,
         beyond=beyond,
         pictures=draw(config.out, train.classes, evaluation),

@@ -21,6 +21,7 @@ from app.domain import PreprocessSpec
 from app.engine.runners.device import available_cores, choose_device, to_precision
 from app.imaging.decode import DecodeLimits
 from app.imaging.resample import preprocess, use_one_core
+from app.model.fold import fold_normalisation
 from app.model.sources import load_model
 from app.settings import Settings
 
@@ -33,6 +34,7 @@ def forward(model: str, seconds: float) -> dict[str, Any]:
     settings = Settings(model=model)
     package = load_model(model)
     device, spec = choose_device(settings.device), package.preprocess
+    fold_normalisation(package.network, spec)  # as it is served
     network, dtype = to_precision(settings.precision, package.network, spec, device)
     cores = settings.threads or available_cores()
     on_cpu = device.type == "cpu"

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.benchmark.server import Server
+from app import Settings, open_classifier
+from tests.benchmark.server import Server, running, service
 from tests.deploy.tools import tool
 
 
@@ -44,6 +45,23 @@ def pictures(count: int) -> list[bytes]:
         image.save(buffer, "JPEG" if i % 2 else "PNG")
         made.append(buffer.getvalue())
     return made
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+async def test_every_device_answers_like_float32_on_the_cpu(tmp_path: Path, device: str) -> None:
+    bodies = pictures(24)
+    command = [*service("embedded"), "--device", device, "--precision", "float32"]
+    with running(command, tmp_path / "log") as server:
+        assert server.get_json("/v1/model")["device"].startswith(device)
+        async with httpx.AsyncClient(timeout=60) as client:
+            url = f"http://127.0.0.1:{server.port}/v1/classify"
+            answers = await asyncio.gather(*(client.post(url, content=body, params={"top_k": 10}) for body in bodies))
+    async with open_classifier(Settings(device="cpu", precision="float32")) as classifier:
+        await classifier.ready()
+        for body, answer in zip(bodies, answers, strict=True):
+            expected = {p.label: p.score for p in (await classifier.classify(body, top_k=10)).predictions}
+            got = {p["label"]: p["score"] for p in answer.json()["predictions"]}
+            assert got == pytest.approx(expected, abs=1e-3)
 
 
 async def test_hundreds_of_clients_some_of_whom_leave(embedded: Server) -> None:

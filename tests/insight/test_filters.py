@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from app.insight.filters import pixel_filters, principal_components
+from app.insight.filters import pixel_filters, principal_components, whitening_filters
 from app.model.variants import ViTConfig
 from tests.insight.networks import HYBRID, SMALL, STEM, random_network
 
@@ -60,3 +60,16 @@ def test_a_hybrid_has_filters_as_they_are_used():
     name, weight = pixel_filters(network)
     assert (name, weight.shape) == ("patch_embed.backbone.stem.conv", (64, 3, 7, 7))
     torch.testing.assert_close(weight.mean(dim=(1, 2, 3)), torch.zeros(64), atol=1e-6, rtol=0)
+
+
+def test_filters_that_are_there_with_both_signs_are_shown_as_they_are():
+    half = torch.randn(5, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    shown = whitening_filters(torch.cat([half, -half]))
+    assert shown is not None
+    for picture, filters in zip(shown, half, strict=True):
+        sign = filters.flatten()[filters.abs().argmax()].sign()
+        expected = sign * filters
+        expected = (expected - expected.min()) / (expected.max() - expected.min())
+        torch.testing.assert_close(picture, expected.permute(1, 2, 0))
+    assert whitening_filters(torch.cat([half, half])) is None
+    assert whitening_filters(half) is None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from app.domain import PreprocessSpec
 from app.model.fold import PIXEL_OFFSET, fold_normalisation
@@ -70,3 +71,30 @@ def test_a_package_keeps_the_stem(tmp_path: Path):
     assert loaded.network.config == CONFIG
     pixels = torch.randn(2, 3, 16, 16)
     torch.testing.assert_close(loaded.network(pixels), network(pixels), atol=1e-6, rtol=0)
+
+
+def test_a_new_network_is_its_stem_and_the_maximum_over_the_patches():
+    torch.manual_seed(0)
+    network = VisionTransformer(CONFIG)
+    network.init_weights()
+    nn.init.normal_(network.head.weight)
+    network.eval()
+    x = torch.randn(2, 3, 16, 16)
+    with torch.inference_mode():
+        patches = network.patch_embed(x)
+        token = patches.amax(dim=1) + network.cls_token[0] + network.pos_embed[:, 0]  # type: ignore[index]
+        torch.testing.assert_close(network(x), network.head(network.norm(token)))
+
+
+def test_a_new_stem_passes_its_channels_on():
+    torch.manual_seed(0)
+    stem = ConvStem(3, (32, 40))
+    stem.init_weights()
+    x = torch.randn(1, 32, 8, 8)
+    layer = stem[2]
+    assert isinstance(layer, ConvNorm)
+    torch.testing.assert_close(layer.conv(x), x)
+    wider = stem[3]
+    assert isinstance(wider, ConvNorm)
+    torch.testing.assert_close(wider.conv(x)[:, :32], x)
+    assert wider.conv(x)[:, 32:].abs().sum() > 0

@@ -56,11 +56,11 @@ def test_our_own_variants(name: str, width: int, depth: int, tokens: int, parame
 
 def test_the_convolutional_variant_is_counted_by_hand() -> None:
     config = variant("vit_nano_conv8_32")
-    channels = ((3, 32), (32, 64), (64, 64), (64, 192), (192, 192), (192, 320), (320, 320))
+    channels = ((3, 32), (32, 64), (64, 64), (64, 256), (256, 256), (256, 256), (256, 256))
     stem = sum(9 * inputs * outputs + 2 * outputs for inputs, outputs in channels)  # normalised, so without bias
     width = config.embed_dim
-    encoder = 320 * width + width + width + 17 * width + 4 * (12 * width**2 + 13 * width) + 2 * width + width * 10 + 10
-    assert sum(p.numel() for p in VisionTransformer(config).parameters()) == stem + encoder == 5_224_362
+    encoder = 256 * width + width + width + 17 * width + 2 * (12 * width**2 + 13 * width) + 2 * width + width * 10 + 10
+    assert sum(p.numel() for p in VisionTransformer(config).parameters()) == stem + encoder == 3_628_458
 
 
 def test_a_network_without_qkv_bias_has_the_same_shortcut() -> None:

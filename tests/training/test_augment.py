@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from app.training.augment import augment
+from app.training.augment import augment, changed
 from app.training.recipe import Recipe
 
 STILL = replace(Recipe(), flip=0.0, crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), colour=0.0)
@@ -63,3 +63,40 @@ def test_the_global_seed_decides_all(images: torch.Tensor):
         outs.append(augment(images, Recipe()))
     assert torch.equal(outs[0], outs[1])
     assert not torch.equal(outs[0], outs[2])
+
+
+def test_changed_images_are_those_of_the_seed_whatever_was_drawn_before():
+    pictures = torch.randint(0, 256, (300, 3, 16, 16), dtype=torch.uint8)
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = changed(pictures, Recipe(seed=3))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert torch.equal(first, changed(pictures, Recipe(seed=3)))
+    assert not torch.equal(first, changed(pictures, Recipe(seed=4)))
+    assert first.dtype is torch.uint8 and first.shape == pictures.shape
+    assert torch.equal(changed(pictures, STILL), pictures)
+
+
+def test_plain_images_are_moved_by_whole_pixels_and_nothing_else(images: torch.Tensor):
+    torch.manual_seed(0)
+    out = augment(images, replace(Recipe(), flip=0.5, plain=1.0))
+    shifts = set()
+    for before, after in zip(images, out, strict=True):
+        padded = torch.nn.functional.pad(torch.stack([before, before.flip(2)]), (2,) * 4, "reflect")
+        views = padded.unfold(2, 16, 1).unfold(3, 16, 1)  # (2, C, 5, 5, 16, 16)
+        found = (views == after[None, :, None, None]).all(dim=(1, 4, 5)).nonzero()
+        assert len(found) == 1
+        shifts.add(tuple(found[0].tolist()))
+    assert len(shifts) > 20
+
+
+def test_only_the_share_is_plain(images: torch.Tensor):
+    strong = replace(Recipe(), flip=0.0, crop_scale=(0.2, 0.3), colour=0.9, plain=0.5)
+    torch.manual_seed(0)
+    out = augment(images, strong)
+    values = [
+        set(before.flatten().tolist()) >= set(after.flatten().tolist())
+        for before, after in zip(images, out, strict=True)
+    ]
+    assert 16 < sum(values) < 48

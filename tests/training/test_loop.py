@@ -37,7 +37,7 @@ def reports(run: Iterator[StepReport | EpochReport]) -> list[tuple[Any, ...]]:
 def state(of: Trainer) -> list[torch.Tensor]:
     """Every number that the rest of a run depends on."""
     tensors = [*of.master.state_dict().values(), *of.average.state_dict().values(), torch.get_rng_state()]
-    for optimizer in of.optimizers:
+    for optimizer in of.optimizers.each:
         for entry in optimizer.state.values():
             tensors += [value for value in entry.values() if isinstance(value, torch.Tensor)]
     return tensors
@@ -125,7 +125,7 @@ def rates(recipe: Recipe, tmp_path: Path) -> list[float]:
     train, validation = split(stripes(160), 0.2, seed=1)  # 8 steps an epoch
     subject = trainer(recipe)
     return [
-        subject.optimizers[0].param_groups[0]["lr"] / recipe.learning_rate
+        subject.optimizers.learning_rate / recipe.learning_rate
         for r in subject.run(train, validation, tmp_path / "c.pt")
         if isinstance(r, StepReport)
     ]
@@ -148,7 +148,7 @@ def test_a_short_run_comes_down_too(tmp_path: Path):
 
 def test_all_parameters_are_trained_by_exactly_one_optimizer():
     subject = trainer()
-    groups = [group["params"] for optimizer in subject.optimizers for group in optimizer.param_groups]
+    groups = [group["params"] for optimizer in subject.optimizers.each for group in optimizer.param_groups]
     places = [
         p.data_ptr() for group in groups for p in group
     ]  # convolutions are trained as matrices in the same memory

@@ -18,6 +18,8 @@ KINDS: list[dict[str, Any]] = [
     {"backbone_layers": (), "patch_size": 2},
     {"backbone_layers": (1, 2), "patch_size": 1},
     {"distilled": True},
+    {"stem_widths": (8, 8), "patch_size": 4},
+    {"stem_widths": (8, 8), "patch_size": 4, "distilled": True},
     {"gelu": "tanh", "no_embed_class": True},
     *[{"position": position} for position in get_args(Position)],
 ]

@@ -40,6 +40,8 @@ def test_what_is_left_out_keeps_its_default_and_whole_numbers_pass_as_fractions(
         ('{"validation_share": 1.0}', "validation_share is 1.0"),
         ('{"colour": 1.5}', "colour is 1.5"),
         ('{"seed": -1}', "seed is -1"),
+        ('{"stem_learning_rate": 0}', "stem_learning_rate is 0"),
+        ('{"momentum": 1}', "momentum is 1"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(tmp_path: Path, text: str, reason: str):

@@ -11,7 +11,8 @@ import torch
 
 from app.errors import DatasetError
 from app.model.package import load_package
-from app.training.dataset import load_images
+from app.training.augment import changed
+from app.training.dataset import load_dataset, load_images, split
 from app.training.loop import StepReport
 from app.training.report import Evaluation
 from app.training.run import RunConfig, run
@@ -56,6 +57,11 @@ def test_answers_to_images_of_no_class_are_those_that_the_package_gives(config: 
     }
     card = (config.out / "README.md").read_text()
     assert f"{100 * summary['high_confidence']:.1f} % of them would be answered" in card
+    _, validation = split(load_dataset(config.data, spec, lambda done, total: None), 0.5, recipe.seed)
+    with torch.inference_mode():
+        answers = package.network((changed(validation.images, recipe).float() / 255 - mean) / std).argmax(dim=1)
+    right = 100 * (answers == validation.targets).float().mean().item()
+    assert f"names), {right:.1f} % of the same images" in card
 
 
 def test_a_finished_run_may_be_told_more_for_its_card(config: RunConfig, others: Path):

@@ -43,6 +43,7 @@ def to_precision(
     float32. Raises DeviceError for a format that the device has not.
     """
     network = network.to(device)
+    torch.backends.cudnn.allow_tf32 = False  # convolutions in float32 are then exact, as matrix products are anyway
     if name == "float16" and device.type == "cpu":
         raise DeviceError("float16 is for GPUs; on a CPU use bfloat16 or float32")
     if name != "auto":
