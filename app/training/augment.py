@@ -1,15 +1,12 @@
 """Owns random changes to a batch, done on its device; does not know datasets or schedules."""
 
 import math
-from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from app.training.recipe import Recipe
-
-_SHIFT: Final = 2  # pixels
 
 
 def augment(images: Tensor, recipe: Recipe, *, only_flip: bool = False) -> Tensor:
@@ -22,7 +19,6 @@ def augment(images: Tensor, recipe: Recipe, *, only_flip: bool = False) -> Tenso
     def uniform(low: float, high: float) -> Tensor:
         return torch.empty(batch, device=device).uniform_(low, high)
 
-    unchanged = images
     flip = 1.0 - 2.0 * (torch.rand(batch, device=device) < recipe.flip).float()
     ones = torch.ones(batch, device=device)
     scale = ones if only_flip else uniform(*recipe.crop_scale).sqrt()
@@ -34,23 +30,7 @@ def augment(images: Tensor, recipe: Recipe, *, only_flip: bool = False) -> Tenso
     theta[:, 1, 2] = uniform(-1, 1) * (1 - high).abs()
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     images = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    if only_flip:
-        return images
-    images = _erase(_degrade(_jitter(images, recipe), recipe), recipe.erase)
-    return _mixed(images, unchanged, flip, recipe.plain) if recipe.plain else images
-
-
-def _mixed(images: Tensor, unchanged: Tensor, flip: Tensor, share: float) -> Tensor:
-    """For that share of the images the unchanged one, flipped as it was, moved by whole pixels: not resampled."""
-    batch, _, height, width = images.shape
-    padded = F.pad(torch.where(flip.view(-1, 1, 1, 1) < 0, unchanged.flip(3), unchanged), (_SHIFT,) * 4, "reflect")
-    down, across = torch.randint(0, 2 * _SHIFT + 1, (2, batch, 1), device=images.device)
-    rows = (down + torch.arange(height, device=images.device))[:, None, :, None]
-    columns = (across + torch.arange(width, device=images.device))[:, None, None, :]
-    index = torch.arange(batch, device=images.device).view(-1, 1, 1, 1)
-    channels = torch.arange(images.shape[1], device=images.device).view(1, -1, 1, 1)
-    chosen = torch.rand(batch, 1, 1, 1, device=images.device) < share
-    return torch.where(chosen, padded[index, channels, rows, columns], images)
+    return images if only_flip else _erase(_degrade(_jitter(images, recipe), recipe), recipe.erase)
 
 
 def changed(images: Tensor, recipe: Recipe) -> Tensor:

@@ -53,7 +53,6 @@ class Recipe:
     )
     noise: float = 0.0  # standard deviation of the strongest noise, on pixels of 0 … 1
     erase: float = 0.0  # share of images in which a rectangle is painted over with noise
-    plain: float = 0.0  # share of images that are only flipped and moved by up to two pixels
     augment_until: float = 1.0  # share of the run after which only the flip is left
 
     def __post_init__(self) -> None:
@@ -85,7 +84,6 @@ class Recipe:
             "sharpness",
             "noise",
             "erase",
-            "plain",
         ):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")

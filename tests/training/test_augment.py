@@ -76,27 +76,3 @@ def test_changed_images_are_those_of_the_seed_whatever_was_drawn_before():
     assert not torch.equal(first, changed(pictures, Recipe(seed=4)))
     assert first.dtype is torch.uint8 and first.shape == pictures.shape
     assert torch.equal(changed(pictures, STILL), pictures)
-
-
-def test_plain_images_are_moved_by_whole_pixels_and_nothing_else(images: torch.Tensor):
-    torch.manual_seed(0)
-    out = augment(images, replace(Recipe(), flip=0.5, plain=1.0))
-    shifts = set()
-    for before, after in zip(images, out, strict=True):
-        padded = torch.nn.functional.pad(torch.stack([before, before.flip(2)]), (2,) * 4, "reflect")
-        views = padded.unfold(2, 16, 1).unfold(3, 16, 1)  # (2, C, 5, 5, 16, 16)
-        found = (views == after[None, :, None, None]).all(dim=(1, 4, 5)).nonzero()
-        assert len(found) == 1
-        shifts.add(tuple(found[0].tolist()))
-    assert len(shifts) > 20
-
-
-def test_only_the_share_is_plain(images: torch.Tensor):
-    strong = replace(Recipe(), flip=0.0, crop_scale=(0.2, 0.3), colour=0.9, plain=0.5)
-    torch.manual_seed(0)
-    out = augment(images, strong)
-    values = [
-        set(before.flatten().tolist()) >= set(after.flatten().tolist())
-        for before, after in zip(images, out, strict=True)
-    ]
-    assert 16 < sum(values) < 48
