@@ -27,7 +27,7 @@ from app.model.vit import VisionTransformer
 CONFIG_NAME: Final = "config.json"
 WEIGHTS_NAME: Final = "model.safetensors"
 # Written for every package, as timm does; the other fields where they are not the variant's own.
-_ALWAYS: Final = ("img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "qkv_bias")
+TIMM_ARGS: Final = ("img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "qkv_bias")
 _ELSEWHERE: Final = ("num_classes", "in_chans")
 _CHOICES: Final = {"position": get_args(Position), "gelu": get_args(Gelu), "standardization": get_args(Standardization)}
 _DTYPES: Final = ("F64", "F32", "F16", "BF16")
@@ -226,7 +226,7 @@ def _model_args(config: ViTConfig, base: ViTConfig) -> dict[str, object]:
     return {
         name: value
         for name, value in asdict(config).items()
-        if name in _ALWAYS
+        if name in TIMM_ARGS
         or (name == "stem_widths" and value)
         or (value != usual[name] and name not in _ELSEWHERE and not name.endswith("_rate"))
     }

@@ -20,7 +20,7 @@ from app.imaging.resample import preprocess
 
 _SUFFIXES: Final = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 # What zipfile raises on members that are damaged, encrypted or packed by a method that Python lacks.
-_READ_ERRORS: Final = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+_READ_ERRORS: Final = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 Progress = Callable[[int, int], None]  # (done, total)
 
 

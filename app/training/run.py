@@ -147,8 +147,7 @@ def _finish(
     kept = trainer.best.epoch or trainer.epoch
     trainer.average.half().float()  # what is judged is what is written, and that is float16
     evaluation = evaluate_logits(trainer.logits(validation.images), validation.targets)
-    answers = trainer.logits(changed(validation.images, config.recipe)).argmax(dim=1)
-    changed_accuracy = (answers == validation.targets).float().mean().item()
+    _, changed_accuracy, _ = trainer.evaluate(replace(validation, images=changed(validation.images, config.recipe)))
     beyond = None if others is None else _beyond(config, trainer.logits(others), evaluation, train.classes)
     package = ModelPackage(
         name=f"{config.recipe.variant}.{config.tag}",

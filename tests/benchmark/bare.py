@@ -23,7 +23,17 @@ from app.imaging.decode import DecodeLimits
 from app.imaging.resample import preprocess, use_one_core
 from app.model.fold import fold_normalisation
 from app.model.sources import load_model
+from app.model.vit import VisionTransformer
 from app.settings import Settings
+
+
+def as_served(model: str) -> tuple[VisionTransformer, PreprocessSpec, torch.device, torch.dtype]:
+    """The network as the service computes it, by default on the device and in the format that it chooses."""
+    settings, package = Settings(), load_model(model)
+    device, spec = choose_device(settings.device), package.preprocess
+    fold_normalisation(package.network, spec)
+    network, dtype = to_precision(settings.precision, package.network, spec, device)
+    return network, spec, device, dtype
 
 
 def forward(model: str, seconds: float) -> dict[str, Any]:
@@ -31,11 +41,8 @@ def forward(model: str, seconds: float) -> dict[str, Any]:
 
     Each way to share the cores is measured for half the time: one lane with all of them, and a lane for each.
     """
-    settings = Settings(model=model)
-    package = load_model(model)
-    device, spec = choose_device(settings.device), package.preprocess
-    fold_normalisation(package.network, spec)  # as it is served
-    network, dtype = to_precision(settings.precision, package.network, spec, device)
+    settings = Settings()
+    network, spec, device, dtype = as_served(model)
     cores = settings.threads or available_cores()
     on_cpu = device.type == "cpu"
     batch_size = settings.max_batch_size or (8 if on_cpu else 64)

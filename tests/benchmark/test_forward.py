@@ -8,11 +8,10 @@ from typing import Any, Final
 import pytest
 import torch
 
-from app.engine.runners.device import choose_device, to_precision
+from app.engine.runners.device import choose_device
 from app.insight.summary import summarise
-from app.model.fold import fold_normalisation
-from app.model.sources import load_model
 from app.settings import Settings
+from tests.benchmark.bare import as_served
 from tests.benchmark.options import TINY, seconds
 from tests.benchmark.report import Report
 
@@ -25,11 +24,10 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(600 + 20 * seconds())]
 
 
 def test_forward_pass_by_batch_size(report: Report) -> None:
-    device = choose_device("auto")
-    on_gpu = device.type == "cuda"
+    on_gpu = choose_device(Settings().device).type == "cuda"
     table = report.table("The network alone, by batch size")
     for model in _ON_GPU if on_gpu else _ON_CPU:
-        figures = _measure(model, device, _BATCHES_ON_GPU if on_gpu else _BATCHES_ON_CPU)
+        figures = _measure(model, _BATCHES_ON_GPU if on_gpu else _BATCHES_ON_CPU)
         for row in figures["batches"]:
             table.row(model=model, **row)
         table.note(
@@ -41,18 +39,16 @@ def test_forward_pass_by_batch_size(report: Report) -> None:
 
 
 @torch.inference_mode()
-def _measure(model: str, device: torch.device, batches: tuple[int, ...]) -> dict[str, Any]:
-    package = load_model(model)
-    macs = summarise(package.network.config).served_macs
-    fold_normalisation(package.network, package.preprocess)
-    network, dtype = to_precision(Settings().precision, package.network, package.preprocess, device)
+def _measure(model: str, batches: tuple[int, ...]) -> dict[str, Any]:
+    network, spec, device, dtype = as_served(model)
+    macs = summarise(network.config).served_macs
     each_s = seconds() / len(batches)
     matrix = 8192 if device.type == "cuda" else 2048
     left, right = (torch.randn(matrix, matrix, device=device, dtype=dtype) for _ in range(2))
     matrix_rate = 2 * matrix**3 * _calls_per_s(lambda: left @ right, device, each_s)
     rows = []
     for batch in batches:
-        pixels = torch.randn(batch, package.preprocess.height, package.preprocess.width, 3, device=device, dtype=dtype)
+        pixels = torch.randn(batch, spec.height, spec.width, 3, device=device, dtype=dtype)
         images = pixels.permute(0, 3, 1, 2)  # the strides that decoded pixels have
         rate = batch * _calls_per_s(partial(network, images), device, each_s)
         rows.append(

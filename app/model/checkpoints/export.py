@@ -18,7 +18,7 @@ from app.model.checkpoints import hf, npz, timm, torchvision
 from app.model.checkpoints.infer import CONSTANTS
 from app.model.checkpoints.rules import Dims, Layout, write
 from app.model.checkpoints.transformers_config import hf_config, hf_preprocessor
-from app.model.package import CONFIG_NAME, WEIGHTS_NAME, ModelPackage, load_package, read_json
+from app.model.package import CONFIG_NAME, TIMM_ARGS, WEIGHTS_NAME, ModelPackage, load_package, read_json
 from app.model.variants import ViTConfig
 
 FORMATS: Final[dict[str, tuple[Layout, ...]]] = {
@@ -29,9 +29,7 @@ FORMATS: Final[dict[str, tuple[Layout, ...]]] = {
 }
 _GRID_ONLY: Final = ("timm", "npz, big_vision")  # layouts whose position table may lack the prefix tokens' rows
 _FOLDERS: Final = ("timm", "hf")
-_TIMMS_ARGS: Final = (
-    *("img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "qkv_bias", "no_embed_class"),
-)
+_TIMMS_ARGS: Final = (*TIMM_ARGS, "no_embed_class")
 _TORCH: Final = (".pth", ".pt", ".bin")
 
 
