@@ -3,13 +3,12 @@
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import RedirectResponse
 
 from app import __version__
 from app.api.admission import OpenRequests
 from app.api.errors import handle_http, handle_known
 from app.api.middleware import BodyLimit, Tracking
-from app.api.routes import classify, health, metrics, model
+from app.api.routes import classify, health, metrics, model, page
 from app.api.state import State
 from app.classifier import Classifier
 from app.engine.client import Status
@@ -47,7 +46,6 @@ def create_app(settings: Settings, classifier: Classifier, telemetry: Metrics) -
     app.add_exception_handler(VitServeError, handle_known)
     app.add_exception_handler(HTTPException, handle_http)
 
-    for module in (classify, health, model, metrics):
+    for module in (classify, health, model, metrics, page):
         app.include_router(module.router)
-    app.add_route("/", lambda request: RedirectResponse("/docs"), include_in_schema=False)
     return app

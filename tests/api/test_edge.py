@@ -84,7 +84,6 @@ async def test_the_examples_of_the_documentation_work() -> None:
         assert [len(r["predictions"]) for r in several.json()["results"]] == [5, 5]
         assert {"200", "400", "413", "415", "422", "503", "504"} <= set(operation["responses"])
         assert (await s.client.get("/docs")).status_code == 200
-        assert (await s.client.get("/")).headers["location"] == "/docs"
 
 
 async def test_probes_pass_when_too_many_requests_are_open() -> None:
@@ -174,3 +173,16 @@ def test_nothing_gives_a_500(
 async def test_every_answer_has_a_request_id(path: str) -> None:
     async with service() as s:
         assert (await s.client.get(path)).headers["x-request-id"]
+
+
+async def test_the_page_may_load_nothing_from_elsewhere() -> None:
+    async with service() as s:
+        page = await s.client.get("/")
+        assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
+        assert page.headers["content-security-policy"].startswith("default-src 'none'")
+        for name in ("page.js", "page.css", "icon.svg"):
+            assert f"page/{name}" in page.text
+            assert (await s.client.get(f"/page/{name}")).status_code == 200
+        missing = await s.client.get("/page/..%2f..%2fsettings.py")
+        assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+        assert (await s.client.post("/")).status_code == 405

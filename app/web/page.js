@@ -1,0 +1,79 @@
+// Owns what the page does: shows the model, sends every picture as a request of its own, shows the answer.
+"use strict";
+
+const byId = (id) => document.getElementById(id);
+const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
+const ms = (value) => `${value.toFixed(1)} ms`;
+const model = fetch("v1/model").then((response) => response.json());
+
+async function showModel() {
+  const { name, labels, parameters, precision, device, notice } = await model;
+  const millions = (parameters / 1e6).toFixed(1);
+  byId("model").textContent = `${name}: ${labels.length} classes, ${millions} million parameters, ${precision} on ${device}`;
+  warn(byId("notice"), notice);
+}
+
+function warn(element, text) {
+  element.textContent = text ?? "";
+  element.hidden = !text;
+}
+
+async function ask(file) {
+  const article = byId("answer").content.firstElementChild.cloneNode(true);
+  const part = (selector) => article.querySelector(selector);
+  const picture = part("img");
+  picture.src = URL.createObjectURL(file);
+  picture.onload = () => URL.revokeObjectURL(picture.src);
+  picture.onerror = () => { URL.revokeObjectURL(picture.src); picture.removeAttribute("src"); };
+  part("h2").textContent = file.name;
+  byId("answers").prepend(article);
+  try {
+    const response = await fetch("v1/classify", { method: "POST", body: file });
+    const answer = await response.json();
+    if (!response.ok) throw new Error(failure(response, answer));
+    part(".state").remove();
+    part("ol").replaceChildren(...answer.predictions.map(row));
+    part(".timing").textContent = timing(answer);
+    if (answer.confidence === "low") warn(part(".warning"), unsure((await model).threshold));
+  } catch (error) {
+    part(".state")?.remove();
+    warn(part(".warning"), error instanceof TypeError ? "The service cannot be reached." : error.message);
+  }
+}
+
+function row({ label, score }) {
+  const item = byId("prediction").content.firstElementChild.cloneNode(true);
+  item.querySelector(".label").textContent = label;
+  item.querySelector(".score").textContent = percent(score);
+  item.querySelector("meter").value = score;
+  return item;
+}
+
+function timing({ timing_ms: t, batch_size: size, request_id: id }) {
+  const stages = `decode ${ms(t.decode)} · queue ${ms(t.queue)} · inference ${ms(t.inference)} · total ${ms(t.total)}`;
+  return `${stages} · batch of ${size} · request ${id}`;
+}
+
+function unsure(threshold) {
+  return `Low confidence: the best score is below ${percent(threshold)}, above which 95\u00a0% of the model's answers to its ` +
+    "validation images were right. The picture may show none of its classes.";
+}
+
+function failure(response, { error, code, request_id: id }) {
+  const again = response.headers.get("Retry-After");
+  return `${error} (${code}, request ${id})` + (again ? `; try again in ${again} s` : "");
+}
+
+const askAll = (files) => Array.from(files).forEach(ask);
+const drop = byId("drop");
+byId("files").onchange = ({ target }) => { askAll(target.files); target.value = ""; };
+document.onpaste = ({ clipboardData }) => askAll(clipboardData.files);
+document.ondragover = (event) => { event.preventDefault(); drop.classList.add("over"); };
+document.ondragleave = () => drop.classList.remove("over");
+document.ondrop = (event) => {
+  event.preventDefault();
+  drop.classList.remove("over");
+  askAll(event.dataTransfer.files);
+};
+byId("command").textContent = `curl --data-binary @photo.jpg ${new URL("v1/classify", location)}`;
+showModel().catch(() => { byId("model").textContent = "The service cannot be reached."; });
