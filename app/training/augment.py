@@ -1,6 +1,7 @@
 """Owns random changes to a batch, done on its device; does not know datasets or schedules."""
 
 import math
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -10,35 +11,61 @@ from app.training.recipe import Recipe
 
 
 def augment(images: Tensor, recipe: Recipe, *, only_flip: bool = False) -> Tensor:
-    """Random flip, crop with scale and aspect, and colour jitter, each image its own.
+    """Random changes, each image its own: a share is only flipped and shifted, the others cropped and degraded too.
 
-    (B, 3, H, W), float on 0 … 1 → the same shape and range. Randomness from the device's global generator.
+    (B, 3, H, W), float on 0 … 1 → the same shape and range; the first images are the plain ones, so the order must
+    be random. Randomness from the device's global generator.
     """
+    if only_flip:
+        return _shift(images, recipe.flip, 0)
+    plain, changed = images.split([count := round(len(images) * recipe.plain), len(images) - count])
+    plain = _shift(plain, recipe.flip, recipe.shift)
+    if len(changed):
+        changed = _degrade(_jitter(_crop(changed, recipe), recipe), recipe)
+    return _erase(torch.cat([plain, changed]), recipe.erase)
+
+
+def changed(images: Tensor, recipe: Recipe) -> Tensor:
+    """Images as training shows those that are not plain, uint8 (n, 3, H, W) → the same shape, the same for a seed."""
+    recipe = replace(recipe, plain=0.0)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(recipe.seed)
+        parts = [(augment(part.float() / 255, recipe) * 255).round().to(torch.uint8) for part in images.split(256)]
+    return torch.cat(parts)
+
+
+def _shift(images: Tensor, flip: float, reach: int) -> Tensor:
+    """A flip, and a shift by at most `reach` whole pixels either way with reflected borders: nothing is resampled."""
+    batch, device = images.shape[0], images.device
+
+    def places(length: int) -> Tensor:
+        far = min(reach, length - 1)
+        shifted = torch.arange(length, device=device) + torch.randint(-far, far + 1, (batch, 1), device=device)
+        return (length - 1) - ((length - 1) - shifted.abs()).abs()
+
+    rows, columns = places(images.shape[2]), places(images.shape[3])
+    columns = torch.where(torch.rand(batch, 1, device=device) < flip, columns.flip(1), columns)
+    image = torch.arange(batch, device=device).view(-1, 1, 1)
+    return images.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _crop(images: Tensor, recipe: Recipe) -> Tensor:
+    """A flip, and a crop of random scale, aspect and place; beyond the border is a reflection."""
     batch, device = images.shape[0], images.device
 
     def uniform(low: float, high: float) -> Tensor:
         return torch.empty(batch, device=device).uniform_(low, high)
 
     flip = 1.0 - 2.0 * (torch.rand(batch, device=device) < recipe.flip).float()
-    ones = torch.ones(batch, device=device)
-    scale = ones if only_flip else uniform(*recipe.crop_scale).sqrt()
-    ratio = ones if only_flip else uniform(*map(math.log, recipe.crop_ratio)).exp().sqrt()
+    scale = uniform(*recipe.crop_scale).sqrt()
+    ratio = uniform(*map(math.log, recipe.crop_ratio)).exp().sqrt()
     wide, high = scale * ratio, scale / ratio  # half sides of the crop, in units of half the image
     theta = torch.zeros(batch, 2, 3, device=device)
     theta[:, 0, 0], theta[:, 1, 1] = wide * flip, high
     theta[:, 0, 2] = uniform(-1, 1) * (1 - wide).abs()
     theta[:, 1, 2] = uniform(-1, 1) * (1 - high).abs()
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    images = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    return images if only_flip else _erase(_degrade(_jitter(images, recipe), recipe), recipe.erase)
-
-
-def changed(images: Tensor, recipe: Recipe) -> Tensor:
-    """Images as training shows them, uint8 (n, 3, H, W) → the same shape: always the same ones for a recipe's seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(recipe.seed)
-        parts = [(augment(part.float() / 255, recipe) * 255).round().to(torch.uint8) for part in images.split(256)]
-    return torch.cat(parts)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
 def _jitter(images: Tensor, recipe: Recipe) -> Tensor:

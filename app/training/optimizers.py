@@ -73,7 +73,7 @@ class Optimizers:
 
 
 def schedule(step: int, total: int, warmup: float) -> float:
-    """Share of the peak learning rate: linear warm-up, then half a cosine down to zero."""
+    """Share of the peak learning rate: linear warm-up, then a line down to zero (Bergsma et al., arXiv 2502.15938)."""
     if step < warmup:
         return (step + 1) / (warmup + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
+    return 1 - (step - warmup) / max(total - warmup, 1)

@@ -27,7 +27,7 @@ class Recipe:
     batch_size: int = 128
     seed: int = 20261123
     validation_share: float = 0.1  # of every class, drawn with the seed
-    # Optimiser: Muon for hidden matrices and filters, AdamW for the rest; cosine schedule after a linear warm-up.
+    # Optimiser: Muon for hidden matrices and filters, AdamW for the rest; the rate falls in a line.
     learning_rate: float = 2e-3
     stem_learning_rate: float = 0.025  # of a convolutional stem's filters: the share by which a step turns them
     momentum: float = 0.95  # Muon's
@@ -43,6 +43,8 @@ class Recipe:
     ema_decay: float = 0.998  # per step; the averaged weights are what is evaluated and kept
     # Augmentation.
     flip: float = 0.5
+    plain: float = 0.0  # share of the images that are only flipped, shifted and erased; the others get all that follows
+    shift: int = 0  # how far plain images are shifted at most, in pixels
     crop_scale: tuple[float, float] = (0.4, 1.2)  # area of the random crop; above 1 it reaches over the border
     crop_ratio: tuple[float, float] = (0.8, 1.25)
     colour: float = 0.3  # strength of brightness, contrast and saturation jitter
@@ -77,6 +79,7 @@ class Recipe:
         for name in (
             "patch_drop_until",
             "flip",
+            "plain",
             "augment_until",
             "colour",
             "tint",
@@ -87,7 +90,7 @@ class Recipe:
         ):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
-        for name in ("seed", "weight_decay", "warmup_epochs", "size", "patience"):
+        for name in ("seed", "weight_decay", "warmup_epochs", "size", "patience", "shift"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
         if not re.fullmatch(r"|backbone|[0-9]{1,4}", self.freeze):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from app.training.augment import augment, changed
 from app.training.recipe import Recipe
@@ -38,6 +39,31 @@ def test_only_flip_leaves_crop_and_colour_out(images: torch.Tensor):
     strong = replace(Recipe(), flip=0.0, crop_scale=(0.2, 0.3), colour=0.9)
     assert torch.allclose(augment(images, strong, only_flip=True), images, atol=1e-5)
     assert not torch.allclose(augment(images, strong), images, atol=0.1)
+
+
+def test_plain_images_are_shifted_by_whole_pixels_and_the_others_are_not(images: torch.Tensor):
+    torch.manual_seed(0)
+    out = augment(images, replace(STILL, plain=0.75, shift=2, crop_scale=(0.3, 0.6)))
+    padded = F.pad(images, (2, 2, 2, 2), mode="reflect")
+    shifts = [padded[:, :, y : y + 16, x : x + 16] for y in range(5) for x in range(5)]
+    places = [[i for i, s in enumerate(shifts) if torch.equal(s[n], out[n])] for n in range(64)]
+    assert all(len(found) == 1 for found in places[:48])
+    assert len({found[0] for found in places[:48]}) > 15  # each its own
+    assert not any(places[48:])
+
+
+def test_plain_images_are_flipped_too(images: torch.Tensor):
+    assert torch.equal(augment(images, replace(Recipe(), plain=1.0, flip=1.0)), images.flip(3))
+
+
+def test_a_shift_beyond_the_picture_stays_in_it(images: torch.Tensor):
+    out = augment(images, replace(STILL, plain=1.0, shift=100))
+    assert set(out[0].flatten().tolist()) <= set(images[0].flatten().tolist())
+
+
+def test_all_changed_images_are_changed_whatever_is_plain_in_training():
+    pictures = torch.randint(0, 256, (20, 3, 16, 16), dtype=torch.uint8)
+    assert torch.equal(changed(pictures, Recipe(plain=1.0)), changed(pictures, Recipe()))
 
 
 def test_a_crop_shows_a_part_of_the_picture_enlarged():

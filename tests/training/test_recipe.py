@@ -42,6 +42,8 @@ def test_what_is_left_out_keeps_its_default_and_whole_numbers_pass_as_fractions(
         ('{"seed": -1}', "seed is -1"),
         ('{"stem_learning_rate": 0}', "stem_learning_rate is 0"),
         ('{"momentum": 1}', "momentum is 1"),
+        ('{"plain": 1.1}', "plain is 1.1"),
+        ('{"shift": -1}', "shift is -1"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(tmp_path: Path, text: str, reason: str):
