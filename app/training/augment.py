@@ -18,11 +18,11 @@ def augment(images: Tensor, recipe: Recipe, *, only_flip: bool = False) -> Tenso
     """
     if only_flip:
         return _shift(images, recipe.flip, 0)
-    plain, changed = images.split([count := round(len(images) * recipe.plain), len(images) - count])
-    plain = _shift(plain, recipe.flip, recipe.shift)
-    if len(changed):
-        changed = _degrade(_jitter(_crop(changed, recipe), recipe), recipe)
-    return _erase(torch.cat([plain, changed]), recipe.erase)
+    count = round(len(images) * recipe.plain)
+    plain, others = _shift(images[:count], recipe.flip, recipe.shift), images[count:]
+    if len(others):
+        others = _degrade(_jitter(_crop(others, recipe), recipe), recipe)
+    return _erase(torch.cat([plain, others]), recipe.erase)
 
 
 def changed(images: Tensor, recipe: Recipe) -> Tensor:

@@ -1,12 +1,11 @@
 """The page at /, in a real browser."""
 
-import io
 from collections.abc import Iterator
 
 import pytest
-from PIL import Image
 from playwright.sync_api import FilePayload, Locator, Page, expect, sync_playwright
 
+from tests.api.conftest import picture
 from tests.benchmark.server import Server
 from tests.deploy.tools import tool
 
@@ -29,12 +28,6 @@ def page(embedded: Server) -> Iterator[Page]:
         yield page
         browser.close()
     assert not wrong
-
-
-def picture(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def choose(page: Page, *files: tuple[str, bytes]) -> Locator:
@@ -65,7 +58,7 @@ def test_a_photograph_gets_its_classes_with_scores_and_times(page: Page, cat: by
 
 
 def test_an_unsure_answer_says_so(page: Page, embedded: Server):
-    greys = (picture(Image.new("L", (64, 64), level)) for level in range(0, 256, 8))
+    greys = (picture((level, level, level)) for level in range(0, 256, 8))
     unsure = next(grey for grey in greys if embedded.post_image("/v1/classify", grey)["confidence"] == "low")
     answer = choose(page, ("fog.png", unsure))
     expect(answer.locator(".warning")).to_contain_text("Low confidence")
