@@ -142,9 +142,9 @@ class Classifier:
             inference_ms=answer.inference_s * 1000,
             total_ms=(time.monotonic() - arrived_at) * 1000,
         )
-        return Classification(
-            self.info.name, predictions, timing, answer.batch_size, self._confidence(predictions), self.info.notice
-        )
+        if (confidence := self._confidence(predictions)) is not None:
+            self._observer.answer(confidence)
+        return Classification(self.info.name, predictions, timing, answer.batch_size, confidence, self.info.notice)
 
     def _confidence(self, predictions: tuple[Prediction, ...]) -> Confidence | None:
         if self.info.threshold is None:

@@ -47,6 +47,7 @@ class RecordingObserver:
         self.stages: list[str] = []
         self.batches: list[int] = []
         self.outcomes: list[str] = []
+        self.confidences: list[str] = []
 
     def stage(self, name: str, seconds: float) -> None:
         assert seconds >= 0
@@ -57,3 +58,6 @@ class RecordingObserver:
 
     def job(self, outcome: str) -> None:
         self.outcomes.append(outcome)
+
+    def answer(self, confidence: str) -> None:
+        self.confidences.append(confidence)

@@ -99,6 +99,7 @@ def test_confidence_is_told_by_the_models_threshold(threshold: float | None, con
         async with place() as p:  # whose scores are all 0.5
             p.classifier.info = replace(p.classifier.info, threshold=threshold)
             assert (await p.classifier.classify(png(1), top_k=2)).confidence == confidence
+            assert p.observer.confidences == ([] if confidence is None else [confidence])
 
     asyncio.run(run())
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from app.domain import Confidence
 from app.scheduling.job import Job
 
 
@@ -80,6 +81,10 @@ class Observer(Protocol):
         """A job ended: result, error or cancelled."""
         ...
 
+    def answer(self, confidence: Confidence) -> None:
+        """A model with a threshold was high or low in confidence."""
+        ...
+
 
 class NullObserver:
     """The observer of those who do not observe."""
@@ -91,6 +96,9 @@ class NullObserver:
         """Ignores it."""
 
     def job(self, outcome: str) -> None:
+        """Ignores it."""
+
+    def answer(self, confidence: Confidence) -> None:
         """Ignores it."""
 
 

@@ -1,13 +1,13 @@
 """Owns the Prometheus metrics: names, labels, buckets; does not measure, others tell it."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, get_args
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from app.domain import ModelInfo
+from app.domain import Confidence, ModelInfo
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 # 0.5 ms to 10 s, each about 1.6 times the one before.
@@ -44,10 +44,17 @@ class Metrics:
             registry=registry,
         )
         jobs = Counter("vit_jobs", "Admitted images by how they ended.", ["outcome"], registry=registry)
+        answers = Counter(
+            "vit_answers",
+            "Answers by their confidence; none where the model has no threshold.",
+            ["confidence"],
+            registry=registry,
+        )
         self._batch = Histogram("vit_batch_size", "Images in a batch.", buckets=IMAGES, registry=registry)
         # Children are looked up once: a label look-up costs as much as the count itself, and series start at 0.
         self._stages = {stage: stages.labels(stage) for stage in STAGES}
         self._jobs = {outcome: jobs.labels(outcome) for outcome in OUTCOMES}
+        self._answers = {confidence: answers.labels(confidence) for confidence in get_args(Confidence)}
 
     def stage(self, name: str, seconds: float) -> None:
         """One job or request spent `seconds` in a stage."""
@@ -60,6 +67,10 @@ class Metrics:
     def job(self, outcome: str) -> None:
         """An admitted image ended as result, error or cancelled."""
         self._jobs[outcome].inc()
+
+    def answer(self, confidence: Confidence) -> None:
+        """An answer was high or low in confidence."""
+        self._answers[confidence].inc()
 
     def request(self, route: str, code: int, seconds: float) -> None:
         """An HTTP request was answered."""

@@ -49,8 +49,8 @@ def model_card(facts: CardFacts) -> str:
         f"`{facts.data}`{digest}: {facts.train_images + judged:,} images in {len(facts.classes)} classes.\n"
         f"Split: {facts.train_images:,} to train on, {judged:,} held out for validation, the same share of every class "
         f"drawn with seed {facts.recipe.seed}. There is no third part: all below is of the validation images.\n"
-        f"Every image is resized to {spec.height} x {spec.width} px ({spec.interpolation}, {spec.crop_mode} crop) and "
-        f"normalised with mean {spec.mean} and standard deviation {spec.std}, the same in training and in serving.",
+        f"Every image is resized to {spec.height} x {spec.width} px ({spec.interpolation}, crop mode {spec.crop_mode}) "
+        f"and normalised with mean {spec.mean} and standard deviation {spec.std}, the same in training and in serving.",
         "## Recipe",
         f"{_origin(facts.recipe)} on {facts.device} in {facts.precision}; the weights kept are a moving average over "
         f"the steps{_choice(facts)}, stored as float16. `recipe.json` beside this file is the whole recipe, `log.csv` "
@@ -87,6 +87,11 @@ def _choice(facts: CardFacts) -> str:
     return f", of epoch {facts.kept}, whose loss on the validation images was the lowest,"
 
 
+def _lost(spec: PreprocessSpec) -> str:
+    cuts = spec.crop_mode == "center" or spec.crop_pct < 1
+    return f"What is small in the picture{', or cut off by the crop,' if cuts else ''}"
+
+
 def _limits(facts: CardFacts) -> str:
     evaluation, size = facts.evaluation, f"{facts.spec.height} x {facts.spec.width} px"
     worst = min(range(len(facts.classes)), key=evaluation.recall)
@@ -96,7 +101,7 @@ def _limits(facts: CardFacts) -> str:
         (
             f"- It knows {len(facts.classes)} classes and no others: a picture of anything else still gets one of "
             f"these names, {how_often}.",
-            f"- It sees {size}. What is small in the picture, or cut off by the crop, is lost.",
+            f"- It sees {size}. {_lost(facts.spec)} is lost.",
             f"- It is wrong in {percent(1 - evaluation.accuracy)} of the cases on images like those it was trained "
             "on, and more often on others.",
             f"- It is weakest on `{facts.classes[worst]}`: {percent(evaluation.recall(worst))} of them are found.",

@@ -5,8 +5,9 @@ import math
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
+from app.domain import CropMode
 from app.errors import DatasetError
 
 
@@ -22,6 +23,9 @@ class Recipe:
     start_sha256: str = ""  # of that start's weights
     freeze: str = ""  # what keeps the start's weights: `backbone`, all but the head; N, embeddings and N first blocks
     size: int = 0  # height and width of the network's input in pixels; 0: the start's, or the variant's
+    crop_mode: CropMode | Literal[""] = (
+        ""  # how an image becomes a square: center, squash, border; empty: the start's, or center
+    )
     epochs: int = 20
     patience: int = 0  # stop after so many epochs without a lower validation loss, keep the best; 0: all, keep the last
     batch_size: int = 128
@@ -93,6 +97,10 @@ class Recipe:
         for name in ("seed", "weight_decay", "warmup_epochs", "size", "patience", "shift"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
+        if self.crop_mode not in ("", *get_args(CropMode)):
+            raise ValueError(
+                f"crop_mode is {self.crop_mode!r}; it must be empty or one of {', '.join(get_args(CropMode))}"
+            )
         if not re.fullmatch(r"|backbone|[0-9]{1,4}", self.freeze):
             raise ValueError(f"freeze is {self.freeze!r}; it must be empty, backbone or a number of blocks")
 

@@ -69,7 +69,7 @@ def random_start(recipe: Recipe) -> Start:
     if recipe.freeze:
         raise SetupError(f"freeze is {recipe.freeze}, but there is no start whose weights could be kept")
     config = _fitted(variant(recipe.variant), recipe, recipe.variant)
-    return Start(recipe.variant, config, preprocess_spec(config))
+    return Start(recipe.variant, config, _cropped(preprocess_spec(config), recipe))
 
 
 def load_start(source: str, recipe: Recipe) -> Start:
@@ -89,7 +89,7 @@ def load_start(source: str, recipe: Recipe) -> Start:
     return Start(
         architecture=package.architecture,
         config=replace(config, representation_size=None),
-        spec=_spec_of_size(package.preprocess, config.img_size),
+        spec=_cropped(_spec_of_size(package.preprocess, config.img_size), recipe),
         weights=weights,
         name=_name(source, package),
         sha256=package.sha256 or _digest(weights),
@@ -134,6 +134,12 @@ def _spec_of_size(spec: PreprocessSpec, size: tuple[int, int]) -> PreprocessSpec
     elif resize_px is not None:
         resize_px = (round(resize_px[0] * height / spec.height), round(resize_px[1] * width / spec.width))
     return replace(spec, height=height, width=width, resize_px=resize_px)
+
+
+def _cropped(spec: PreprocessSpec, recipe: Recipe) -> PreprocessSpec:
+    """The same preprocessing in the recipe's crop mode; a size before the crop was for the other mode."""
+    mode = recipe.crop_mode or spec.crop_mode
+    return spec if mode == spec.crop_mode else replace(spec, crop_mode=mode, resize_px=None)
 
 
 def _is_head(name: str) -> bool:

@@ -2,6 +2,7 @@
 "use strict";
 
 const byId = (id) => document.getElementById(id);
+const AWAY = "The service cannot be reached.";
 const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 const ms = (value) => `${value.toFixed(1)} ms`;
 const model = fetch("v1/model").then((response) => response.json());
@@ -28,7 +29,7 @@ async function ask(file) {
   part("h2").textContent = file.name;
   byId("answers").prepend(article);
   try {
-    const response = await fetch("v1/classify", { method: "POST", body: file });
+    const response = await fetch("v1/classify", { method: "POST", body: file }).catch(() => { throw new Error(AWAY); });
     const answer = await response.json();
     if (!response.ok) throw new Error(failure(response, answer));
     part(".state").remove();
@@ -37,7 +38,7 @@ async function ask(file) {
     if (answer.confidence === "low") warn(part(".warning"), unsure((await model).threshold));
   } catch (error) {
     part(".state")?.remove();
-    warn(part(".warning"), error instanceof TypeError ? "The service cannot be reached." : error.message);
+    warn(part(".warning"), error.message);
   }
 }
 
@@ -76,4 +77,4 @@ document.ondrop = (event) => {
   askAll(event.dataTransfer.files);
 };
 byId("command").textContent = `curl --data-binary @photo.jpg ${new URL("v1/classify", location)}`;
-showModel().catch(() => { byId("model").textContent = "The service cannot be reached."; });
+showModel().catch(() => { byId("model").textContent = AWAY; });

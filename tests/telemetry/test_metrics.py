@@ -13,6 +13,7 @@ def test_names_labels_and_values() -> None:
     metrics.stage("decode", 0.003)
     metrics.batch(3)
     metrics.job("result")
+    metrics.answer("low")
     metrics.watch("vit_ready", "Whether.", lambda: True)
     metrics.model(ModelInfo("n", "v", 1, ("a",), PreprocessSpec(), "ab12", "cpu", "bfloat16"))
     assert sample(metrics, "vit_requests_total", route="/v1/classify", code="200") == 1
@@ -23,6 +24,8 @@ def test_names_labels_and_values() -> None:
     assert sample(metrics, "vit_batch_size_bucket", le="2.0") == 0
     assert sample(metrics, "vit_batch_size_bucket", le="4.0") == 1
     assert sample(metrics, "vit_jobs_total", outcome="result") == 1
+    assert sample(metrics, "vit_answers_total", confidence="low") == 1
+    assert sample(metrics, "vit_answers_total", confidence="high") == 0
     assert sample(metrics, "vit_ready") == 1
     info = {"name": "n", "sha256": "ab12", "device": "cpu", "precision": "bfloat16"}
     assert sample(metrics, "vit_model_info", **info) == 1

@@ -44,6 +44,7 @@ def test_what_is_left_out_keeps_its_default_and_whole_numbers_pass_as_fractions(
         ('{"momentum": 1}', "momentum is 1"),
         ('{"plain": 1.1}', "plain is 1.1"),
         ('{"shift": -1}', "shift is -1"),
+        ('{"crop_mode": "centre"}', "crop_mode is 'centre'.*squash"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(tmp_path: Path, text: str, reason: str):

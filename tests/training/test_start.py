@@ -207,3 +207,15 @@ def test_preprocessing_is_the_whole_image_with_the_statistics_of_its_size():
     assert (large.mean, large.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     assert small.interpolation == large.interpolation == "bicubic"
     assert small.crop_mode == large.crop_mode == "center"
+
+
+def test_the_crop_mode_is_the_recipes_else_the_starts(tmp_path: Path):
+    squashed = replace(RECIPE, crop_mode="squash")
+    assert random_start(squashed).spec == replace(random_start(RECIPE).spec, crop_mode="squash")
+    package = load_package(write_start(tmp_path))
+    given = replace(package.preprocess, resize_px=40, crop_mode="border")
+    save_package(tmp_path, replace(package, preprocess=given))
+    assert load_start(str(tmp_path), TUNING).spec == given
+    assert load_start(str(tmp_path), replace(TUNING, crop_mode="border")).spec == given
+    other = load_start(str(tmp_path), replace(TUNING, crop_mode="squash")).spec
+    assert other == replace(given, crop_mode="squash", resize_px=None)
