@@ -10,7 +10,7 @@ from app.domain import ModelInfo
 from app.engine.client import EngineConfig, Observer
 from app.engine.engine import Engine
 from app.engine.runners.device import available_cores, choose_device, to_precision
-from app.engine.runners.packing import pack_convolutions
+from app.engine.runners.packing import pack_weights
 from app.engine.runners.torch import TorchRunner, TorchRunnerConfig
 from app.engine.slots import SlotPool
 from app.imaging.decode import DecodeLimits
@@ -59,7 +59,7 @@ async def open_classifier(
     )
     del package  # with it the float32 weights, where another format is computed in
     if on_cpu:
-        pack_convolutions(network, dtype)
+        pack_weights(network, dtype)
     engine = Engine(
         [TorchRunner(network, slots.pixels, runner_config) for _ in range(lanes)],
         Scheduler(BatchPolicy(max_batch_size, settings.slots)),

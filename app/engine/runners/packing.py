@@ -1,33 +1,47 @@
-"""Owns the order in which a CPU's kernels want the weights of convolutions; does not change what they compute."""
+"""Owns the order in which a CPU's kernels want weights; does not change what is computed."""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from app.model.precision import computes_in_bfloat16
+from app.model.vit import Block, VisionTransformer
 
 
-def pack_convolutions(network: nn.Module, dtype: torch.dtype) -> None:
-    """Reorders the convolutions' weights for oneDNN, in place and once; else PyTorch does it again in every call.
+def pack_weights(network: VisionTransformer, dtype: torch.dtype) -> None:
+    """Reorders weights for oneDNN, in place and once; else PyTorch does it again in every call.
 
-    The packed ones can only be run: they have no parameters. Leaves the network as it is where there is no oneDNN, or
-    `dtype` is not native.
+    Those of convolutions, and in bfloat16 those of dense layers: in float32 these go another way. What is packed can
+    only be run, it has no parameters. Leaves all as it is where there is no oneDNN, or `dtype` is not native.
     """
-    cpu = torch.device("cpu")
-    if not torch.backends.mkldnn.is_available() or not (dtype == torch.float32 or computes_in_bfloat16(cpu)):
+    native = dtype == torch.float32 or computes_in_bfloat16(torch.device("cpu"))
+    if not native or not torch.backends.mkldnn.is_available():
         return
+    blocks = [module for module in network.modules() if isinstance(module, Block)]
+    taken_apart = [block.attn.qkv for block in blocks[-1:]]  # by `Attention.first_tokens`
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Conv2d) and type(child).forward is nn.Conv2d.forward:
                 setattr(parent, name, _PackedConv2d(child))
+            elif isinstance(child, nn.Linear) and dtype == torch.bfloat16 and child not in taken_apart:
+                setattr(parent, name, _PackedLinear(child))
 
 
-class _PackedConv2d(nn.Module):
-    """A convolution by the operators that `torch.compile` uses for frozen networks; PyTorch has no public ones."""
+class _Packed(nn.Module):
+    """A layer by the operators that `torch.compile` uses for frozen networks; PyTorch has no public ones."""
 
-    def __init__(self, conv: nn.Conv2d) -> None:
+    _weight: Any  # a tensor without strides
+
+    def __init__(self, layer: nn.Conv2d | nn.Linear) -> None:
         super().__init__()
+        self._bias = None if layer.bias is None else layer.bias.detach()
+
+
+class _PackedConv2d(_Packed):
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__(conv)
         self._geometry = [conv.padding, conv.stride, conv.dilation, conv.groups]
-        self._bias = None if conv.bias is None else conv.bias.detach()
         self._weight = torch.ops.mkldnn._reorder_convolution_weight(conv.weight.detach(), *self._geometry, [])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -35,4 +49,15 @@ class _PackedConv2d(nn.Module):
         out: Tensor = torch.ops.mkldnn._convolution_pointwise(
             x, self._weight, self._bias, *self._geometry, "none", [], ""
         )
+        return out
+
+
+class _PackedLinear(_Packed):
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__(linear)
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, in) → (…, out)."""
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, "none", [], "")
         return out
