@@ -24,7 +24,7 @@ class Recipe:
     freeze: str = ""  # what keeps the start's weights: `backbone`, all but the head; N, embeddings and N first blocks
     size: int = 0  # height and width of the network's input in pixels; 0: the start's, or the variant's
     crop_mode: CropMode | Literal[""] = (
-        ""  # how an image becomes a square: center, squash, border; empty: the start's, or center
+        ""  # center, squash or border, of the whole image; empty: the start's, or center
     )
     epochs: int = 20
     patience: int = 0  # stop after so many epochs without a lower validation loss, keep the best; 0: all, keep the last

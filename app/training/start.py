@@ -137,9 +137,9 @@ def _spec_of_size(spec: PreprocessSpec, size: tuple[int, int]) -> PreprocessSpec
 
 
 def _cropped(spec: PreprocessSpec, recipe: Recipe) -> PreprocessSpec:
-    """The same preprocessing in the recipe's crop mode; a size before the crop was for the other mode."""
+    """The same preprocessing, or in another crop mode of the whole image: what is cut now was for the start's mode."""
     mode = recipe.crop_mode or spec.crop_mode
-    return spec if mode == spec.crop_mode else replace(spec, crop_mode=mode, resize_px=None)
+    return spec if mode == spec.crop_mode else replace(spec, crop_mode=mode, crop_pct=1.0, resize_px=None)
 
 
 def _is_head(name: str) -> bool:

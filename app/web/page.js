@@ -2,16 +2,25 @@
 "use strict";
 
 const byId = (id) => document.getElementById(id);
-const AWAY = "The service cannot be reached.";
 const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 const ms = (value) => `${value.toFixed(1)} ms`;
-const model = fetch("v1/model").then((response) => response.json());
+let bound = "the threshold"; // until the model is known
+
+async function fetchJson(url, options) {
+  try {
+    const response = await fetch(url, options);
+    return [response, await response.json()];
+  } catch {
+    throw new Error("The service cannot be reached.");
+  }
+}
 
 async function showModel() {
-  const { name, labels, parameters, precision, device, notice } = await model;
+  const { name, labels, parameters, precision, device, notice, threshold } = (await fetchJson("v1/model"))[1];
   const millions = (parameters / 1e6).toFixed(1);
   byId("model").textContent = `${name}: ${labels.length} classes, ${millions} million parameters, ${precision} on ${device}`;
   warn(byId("notice"), notice);
+  if (threshold) bound = percent(threshold);
 }
 
 function warn(element, text) {
@@ -29,13 +38,12 @@ async function ask(file) {
   part("h2").textContent = file.name;
   byId("answers").prepend(article);
   try {
-    const response = await fetch("v1/classify", { method: "POST", body: file }).catch(() => { throw new Error(AWAY); });
-    const answer = await response.json();
+    const [response, answer] = await fetchJson("v1/classify", { method: "POST", body: file });
     if (!response.ok) throw new Error(failure(response, answer));
     part(".state").remove();
     part("ol").replaceChildren(...answer.predictions.map(row));
     part(".timing").textContent = timing(answer);
-    if (answer.confidence === "low") warn(part(".warning"), unsure((await model).threshold));
+    if (answer.confidence === "low") warn(part(".warning"), unsure());
   } catch (error) {
     part(".state")?.remove();
     warn(part(".warning"), error.message);
@@ -55,8 +63,8 @@ function timing({ timing_ms: t, batch_size: size, request_id: id }) {
   return `${stages} · batch of ${size} · request ${id}`;
 }
 
-function unsure(threshold) {
-  return `Low confidence: the best score is below ${percent(threshold)}, above which 95\u00a0% of the model's answers to its ` +
+function unsure() {
+  return `Low confidence: the best score is below ${bound}, above which 95\u00a0% of the model's answers to its ` +
     "validation images were right. The picture may show none of its classes.";
 }
 
@@ -77,4 +85,4 @@ document.ondrop = (event) => {
   askAll(event.dataTransfer.files);
 };
 byId("command").textContent = `curl --data-binary @photo.jpg ${new URL("v1/classify", location)}`;
-showModel().catch(() => { byId("model").textContent = AWAY; });
+showModel().catch((error) => { byId("model").textContent = error.message; });

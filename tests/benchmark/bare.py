@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from app.domain import PreprocessSpec
 from app.engine.runners.device import available_cores, choose_device, to_precision
+from app.engine.runners.packing import pack_weights
 from app.imaging.decode import DecodeLimits
 from app.imaging.resample import preprocess, use_one_core
 from app.model.fold import fold_normalisation
@@ -33,6 +34,8 @@ def as_served(model: str) -> tuple[VisionTransformer, PreprocessSpec, torch.devi
     device, spec = choose_device(settings.device), package.preprocess
     fold_normalisation(package.network, spec)
     network, dtype = to_precision(settings.precision, package.network, spec, device)
+    if device.type == "cpu":
+        pack_weights(network, dtype)
     return network, spec, device, dtype
 
 

@@ -1,6 +1,7 @@
 """Owns the tests of training/card.py."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -52,6 +53,18 @@ def test_the_card_tells_what_a_card_must(card: str):
         "## Limits",
     ):
         assert part in card
+
+
+@pytest.mark.parametrize(
+    ("changes", "cuts"),
+    [({}, False), ({"crop_mode": "center"}, True), ({"crop_mode": "squash", "crop_pct": 0.9}, True)],
+)
+def test_the_card_tells_whether_the_crop_cuts(changes: dict[str, Any], cuts: bool):
+    given = facts(("cat", "dog"), [0, 1], [0, 1])
+    whole = replace(SPEC, crop_mode="squash", crop_pct=1.0)
+    card = model_card(replace(given, spec=replace(whole, **changes)))
+    assert ("cut off by the crop" in card) == cuts
+    assert "small in the picture" in card
 
 
 def test_the_accuracy_of_every_class_is_a_row(card: str):

@@ -218,4 +218,4 @@ def test_the_crop_mode_is_the_recipes_else_the_starts(tmp_path: Path):
     assert load_start(str(tmp_path), TUNING).spec == given
     assert load_start(str(tmp_path), replace(TUNING, crop_mode="border")).spec == given
     other = load_start(str(tmp_path), replace(TUNING, crop_mode="squash")).spec
-    assert other == replace(given, crop_mode="squash", resize_px=None)
+    assert other == replace(given, crop_mode="squash", crop_pct=1.0, resize_px=None)

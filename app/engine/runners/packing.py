@@ -6,14 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from app.model.precision import computes_in_bfloat16
+from app.model.stem import ConvNorm, ConvStem
 from app.model.vit import Block, VisionTransformer
 
 
 def pack_weights(network: VisionTransformer, dtype: torch.dtype) -> None:
     """Reorders weights for oneDNN, in place and once; else PyTorch does it again in every call.
 
-    Those of convolutions, and in bfloat16 those of dense layers: in float32 these go another way. What is packed can
-    only be run, it has no parameters. Leaves all as it is where there is no oneDNN, or `dtype` is not native.
+    Those of a convolutional stem, and in bfloat16 those of dense layers: in float32 these go another way. A patch
+    projection and a hybrid's convolutions are left, they have little to gain. What is packed can only be run: it has
+    no parameters and cannot be copied. Leaves all as it is where there is no oneDNN, or `dtype` is not native.
     """
     native = dtype == torch.float32 or computes_in_bfloat16(torch.device("cpu"))
     if not native or not torch.backends.mkldnn.is_available():
@@ -21,11 +23,21 @@ def pack_weights(network: VisionTransformer, dtype: torch.dtype) -> None:
     blocks = [module for module in network.modules() if isinstance(module, Block)]
     taken_apart = [block.attn.qkv for block in blocks[-1:]]  # by `Attention.first_tokens`
     for parent in list(network.modules()):
+        if isinstance(parent, ConvStem):
+            _pack_stem(parent, network.config.img_size)
         for name, child in list(parent.named_children()):
-            if isinstance(child, nn.Conv2d) and type(child).forward is nn.Conv2d.forward:
-                setattr(parent, name, _PackedConv2d(child))
-            elif isinstance(child, nn.Linear) and dtype == torch.bfloat16 and child not in taken_apart:
+            if isinstance(child, nn.Linear) and dtype == torch.bfloat16 and child not in taken_apart:
                 setattr(parent, name, _PackedLinear(child))
+
+
+def _pack_stem(stem: ConvStem, size: tuple[int, int]) -> None:
+    """Each convolution for the size of its input: weights in the order for another are reordered in every call."""
+    height, width = size
+    for layer in stem:
+        assert isinstance(layer, ConvNorm)
+        layer.add_module("conv", _PackedConv2d(layer.conv, height, width))
+        if layer.halve:
+            height, width = height // 2, width // 2
 
 
 class _Packed(nn.Module):
@@ -39,10 +51,11 @@ class _Packed(nn.Module):
 
 
 class _PackedConv2d(_Packed):
-    def __init__(self, conv: nn.Conv2d) -> None:
+    def __init__(self, conv: nn.Conv2d, height: int, width: int) -> None:
         super().__init__(conv)
         self._geometry = [conv.padding, conv.stride, conv.dilation, conv.groups]
-        self._weight = torch.ops.mkldnn._reorder_convolution_weight(conv.weight.detach(), *self._geometry, [])
+        weight, size = conv.weight.detach(), [1, conv.in_channels, height, width]
+        self._weight = torch.ops.mkldnn._reorder_convolution_weight(weight, *self._geometry, size)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, height, width) → (B, out, height', width')."""
