@@ -58,8 +58,7 @@ async def open_classifier(
         source=package.source,
     )
     del package  # with it the float32 weights, where another format is computed in
-    if on_cpu:
-        pack_weights(network, dtype)
+    pack_weights(network, device, dtype)
     engine = Engine(
         [TorchRunner(network, slots.pixels, runner_config) for _ in range(lanes)],
         Scheduler(BatchPolicy(max_batch_size, settings.slots)),

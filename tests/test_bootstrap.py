@@ -56,9 +56,9 @@ def test_random_weights_are_the_same_every_time() -> None:
 def test_the_network_that_runs_is_packed_and_still_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     packed: list[torch.dtype] = []
 
-    def pack(network: VisionTransformer, dtype: torch.dtype) -> None:
+    def pack(network: VisionTransformer, device: torch.device, dtype: torch.dtype) -> None:
         packed.append(dtype)
-        pack_weights(network, dtype)
+        pack_weights(network, device, dtype)
 
     monkeypatch.setattr("app.bootstrap.pack_weights", pack)
 

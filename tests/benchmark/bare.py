@@ -34,8 +34,7 @@ def as_served(model: str) -> tuple[VisionTransformer, PreprocessSpec, torch.devi
     device, spec = choose_device(settings.device), package.preprocess
     fold_normalisation(package.network, spec)
     network, dtype = to_precision(settings.precision, package.network, spec, device)
-    if device.type == "cpu":
-        pack_weights(network, dtype)
+    pack_weights(network, device, dtype)
     return network, spec, device, dtype
 
 

@@ -10,15 +10,16 @@ from app.model.stem import ConvNorm, ConvStem
 from app.model.vit import Block, VisionTransformer
 
 
-def pack_weights(network: VisionTransformer, dtype: torch.dtype) -> None:
+def pack_weights(network: VisionTransformer, device: torch.device, dtype: torch.dtype) -> None:
     """Reorders weights for oneDNN, in place and once; else PyTorch does it again in every call.
 
     Those of a convolutional stem, and in bfloat16 those of dense layers: in float32 these go another way. A patch
     projection and a hybrid's convolutions are left, they have little to gain. What is packed can only be run: it has
-    no parameters and cannot be copied. Leaves all as it is where there is no oneDNN, or `dtype` is not native.
+    no parameters and cannot be copied. Leaves all as it is on a GPU, without oneDNN, or where `dtype` is not native.
     """
-    native = dtype == torch.float32 or computes_in_bfloat16(torch.device("cpu"))
-    if not native or not torch.backends.mkldnn.is_available():
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return
+    if dtype != torch.float32 and not computes_in_bfloat16(device):
         return
     blocks = [module for module in network.modules() if isinstance(module, Block)]
     taken_apart = [block.attn.qkv for block in blocks[-1:]]  # by `Attention.first_tokens`

@@ -15,9 +15,8 @@ from app.model.precision import computes_in_bfloat16
 from app.model.variants import variant
 from app.model.vit import VisionTransformer
 
-NEEDS_BFLOAT16 = pytest.mark.skipif(
-    not computes_in_bfloat16(torch.device("cpu")), reason="this CPU does not compute in bfloat16"
-)
+CPU = torch.device("cpu")
+NEEDS_BFLOAT16 = pytest.mark.skipif(not computes_in_bfloat16(CPU), reason="this CPU does not compute in bfloat16")
 ATOL = {torch.float32: 1e-4, torch.bfloat16: 0.02}
 BODIES: list[dict[str, Any]] = [
     {},
@@ -54,7 +53,7 @@ def pixels(count: int) -> torch.Tensor:
 def test_packed_weights_give_the_same_answers(changes: dict[str, Any], dtype: torch.dtype) -> None:
     net = network(**changes).to(dtype)
     packed = copy.deepcopy(net)
-    pack_weights(packed, dtype)
+    pack_weights(packed, CPU, dtype)
     with torch.inference_mode():
         for count in (1, 3, 8):
             expected = net(pixels(count).to(dtype))
@@ -66,7 +65,7 @@ def test_packed_weights_give_the_same_answers(changes: dict[str, Any], dtype: to
 @pytest.mark.parametrize("changes", BODIES, ids=str)
 def test_only_what_is_taken_apart_keeps_its_weights(changes: dict[str, Any]) -> None:
     net = network(**changes).bfloat16()
-    pack_weights(net, torch.bfloat16)
+    pack_weights(net, CPU, torch.bfloat16)
     left = [name for name, module in net.named_modules() if isinstance(module, nn.Linear)]
     assert left == [f"blocks.{net.config.depth - 1}.attn.qkv"]
     assert not any(isinstance(module, nn.Conv2d) for module in net.patch_embed.stem.modules())
@@ -83,7 +82,7 @@ def test_no_call_reorders_packed_weights(count: int, capfd: pytest.CaptureFixtur
         return sum(",reorder," in line for line in capfd.readouterr().out.splitlines())
 
     before = reorders()
-    pack_weights(net, torch.bfloat16)
+    pack_weights(net, CPU, torch.bfloat16)
     assert before > 5
     assert reorders() <= 1  # of the patch projection
 
@@ -91,8 +90,9 @@ def test_no_call_reorders_packed_weights(count: int, capfd: pytest.CaptureFixtur
 def test_nothing_is_packed_without_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     net = network(stem_widths=(8, 8), patch_size=4)
     before = [type(module) for module in net.modules()]
+    pack_weights(net, torch.device("cuda"), torch.float32)
     monkeypatch.setattr("app.engine.runners.packing.computes_in_bfloat16", lambda device: False)
-    pack_weights(net, torch.bfloat16)
+    pack_weights(net, CPU, torch.bfloat16)
     monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
-    pack_weights(net, torch.float32)
+    pack_weights(net, CPU, torch.float32)
     assert [type(module) for module in net.modules()] == before
