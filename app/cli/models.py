@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import PackageError
-from app.model.variants import VARIANTS, ViTConfig
+from app.model.variants import LITE_STAGES, VARIANTS, ViTConfig
 
 _HINT: Final = (
     "Give a name of the first column as `vit-serve serve --model NAME` or `vit-serve classify --model NAME PATH`.\n"
@@ -80,6 +80,9 @@ def count_parameters(shape: ViTConfig) -> int:
         inputs = channels * patch * patch
     elif shape.stem_widths:
         inputs, convolutions = shape.stem_widths[-1], _count_stem(shape)
+    elif shape.lite_stages:
+        channels, convolutions = _count_lite(shape)
+        inputs = channels * patch * patch
     embedding = convolutions + inputs * width + width + prefix * width + _count_positions(shape)
     size = shape.representation_size
     pre_logits = width * size + size if size else 0
@@ -111,6 +114,18 @@ def _count_backbone(shape: ViTConfig) -> tuple[int, int]:
 def _count_stem(shape: ViTConfig) -> int:
     widths = [shape.in_chans, 32, *(width for width in shape.stem_widths for _ in range(2))]
     return sum(9 * before * after + 2 * after for before, after in pairwise(widths))
+
+
+def _count_lite(shape: ViTConfig) -> tuple[int, int]:
+    """Channels that leave an EfficientNet, and the parameters in it."""
+    channels, total = 32, shape.in_chans * 9 * 32 + 2 * 32
+    for stage in LITE_STAGES[: shape.lite_stages]:
+        for _ in range(stage.depth):
+            middle = channels * stage.expansion
+            expand = (channels + 2) * middle if stage.expansion > 1 else 0
+            total += expand + (stage.kernel**2 + 2) * middle + (middle + 2) * stage.width
+            channels = stage.width
+    return channels, total
 
 
 def _row(name: str, shape: ViTConfig, about: str) -> Row:

@@ -98,7 +98,7 @@ def _configure_recipe(parser: ArgumentParser) -> None:
         dest="start",
         metavar="MODEL",
         help="start from this model's weights and preprocessing: a package's directory, or whatever "
-        "`vit-serve serve --model` takes",
+        "`vit-serve serve --model` takes; for --variant vit_nano_lite0_s32_128 also the file of an EfficientNet-Lite0",
     )
     recipe.add_argument(
         "--freeze",
@@ -134,7 +134,7 @@ def _config(args: Namespace) -> "RunConfig":
 
     defaults = fine_tuning_recipe() if args.start else Recipe()
     recipe = load_recipe(args.recipe) if args.recipe else defaults
-    if args.start:
+    if args.start and Path(args.start).name != recipe.start:
         recipe = replace(recipe, variant="")  # the start's, unless the flag says another, which is refused
     try:
         recipe = replace(recipe, **{name: value for name in _FLAGS if (value := getattr(args, name)) is not None})

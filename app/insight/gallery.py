@@ -101,7 +101,7 @@ def _attention(
     title = f"Attention distance, {_short(package.name, _LONGEST_MODEL)}\none dot a head, mean over {count}"
     distances = study.distances.numpy(), study.renormalised.numpy(), study.uniform
     figures.attention_distance(figures.Distances(*distances, spec.width), title, distance_path)
-    beside = "; it begins with their maximum, which is not shown" if config.stem_widths else ""
+    beside = "; it begins with their maximum, which is not shown" if config.begins_with_maximum else ""
     shown = [_photo(path, spec, seen) for path, seen in zip(photographs[:_MOST_ROLLOUTS], study.maps, strict=False)]
     figures.attention_rollout(shown, f"Attention rollout, {_short(package.name, _LONGEST_MODEL)}", rollout_path)
     return [

@@ -7,8 +7,8 @@ from torch import nn
 
 from app.domain import PreprocessSpec
 from app.model.hybrid import standardise
+from app.model.norm import ConvNorm
 from app.model.position import AxisTables
-from app.model.stem import ConvNorm
 from app.model.vit import VisionTransformer
 
 # Pixels minus this are integers of at most 8 bits, exact in every number format, and nearly centred.

@@ -4,6 +4,7 @@ Paper §3.1 and appendix B: a ResNet of the first version (normalised after each
 standardised convolutions, padded as TensorFlow's SAME. Parameter names are timm's.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import torch
@@ -23,7 +24,7 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _pad(x: Tensor, kernel: int, stride: int) -> Tensor:
+def pad_as_same(x: Tensor, kernel: int, stride: int) -> Tensor:
     """(B, C, height, width), padded for windows of `kernel` by `kernel`."""
     padding = same_padding(x.shape[3], kernel, stride) + same_padding(x.shape[2], kernel, stride)
     return F.pad(x, padding) if any(padding) else x
@@ -32,8 +33,10 @@ def _pad(x: Tensor, kernel: int, stride: int) -> Tensor:
 class SameConv2d(nn.Conv2d):
     """A square convolution without bias, padded as TensorFlow's SAME; its weights are left unset, as in `Linear`."""
 
-    def __init__(self, in_chans: int, out_chans: int, kernel: int, stride: int = 1) -> None:
-        super().__init__(in_chans, out_chans, kernel, stride, padding=kernel // 2, bias=False)
+    conv2d: Callable[..., Tensor] = staticmethod(F.conv2d)
+
+    def __init__(self, in_chans: int, out_chans: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(in_chans, out_chans, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
 
     def reset_parameters(self) -> None:
         """Does nothing."""
@@ -45,8 +48,8 @@ class SameConv2d(nn.Conv2d):
     def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]
         if stride == 1:  # an odd window's padding is the same on all sides
-            return F.conv2d(x, weight, padding=self.padding)
-        return F.conv2d(_pad(x, kernel, stride), weight, stride=self.stride)
+            return self.conv2d(x, weight, self.bias, padding=self.padding, groups=self.groups)
+        return self.conv2d(pad_as_same(x, kernel, stride), weight, self.bias, stride=self.stride, groups=self.groups)
 
 
 class StdConv2d(SameConv2d):
@@ -96,7 +99,7 @@ class Root(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, height, width) → (B, 64, ⌈height / 4⌉, ⌈width / 4⌉)."""
         x = F.relu(self.norm(self.conv(x)))
-        return F.max_pool2d(_pad(x, 3, 2), 3, 2)  # a zero of the padding never wins over what ReLU left
+        return F.max_pool2d(pad_as_same(x, 3, 2), 3, 2)  # a zero of the padding never wins over what ReLU left
 
 
 class Shortcut(nn.Module):

@@ -227,7 +227,7 @@ def _model_args(config: ViTConfig, base: ViTConfig) -> dict[str, object]:
         name: value
         for name, value in asdict(config).items()
         if name in TIMM_ARGS
-        or (name == "stem_widths" and value)
+        or (name in ("stem_widths", "lite_stages") and value)
         or (value != usual[name] and name not in _ELSEWHERE and not name.endswith("_rate"))
     }
 
@@ -241,9 +241,13 @@ def _label_keys(package: ModelPackage) -> dict[str, object]:
 
 
 def _first_conv(config: ViTConfig) -> str:
-    if config.backbone_layers is None:
+    if config.backbone_layers is None and not config.lite_stages:
         return "patch_embed.proj"
-    return "patch_embed.backbone.stem.conv" if config.backbone_layers else "patch_embed.backbone.conv"
+    return (
+        "patch_embed.backbone.stem.conv"
+        if config.backbone_layers or config.lite_stages
+        else "patch_embed.backbone.conv"
+    )
 
 
 def _own(config: Mapping[str, Any], key: str) -> dict[str, Any]:

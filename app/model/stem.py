@@ -1,46 +1,27 @@
 """Owns the convolutional stem, which may stand in place of the patch projection; does not know the encoder."""
 
-from typing import Any, Final
+from typing import Final
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from app.model.norm import BatchNorm2d, ConvNorm
 
 _ENTRY_WIDTH: Final = 32
 
 
-class BatchNorm2d(nn.BatchNorm2d):
-    """A BatchNorm2d without the count of its steps, which serves a kind of average that is not used here."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels)
-        self.num_batches_tracked = None
-
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *rest: Any
-    ) -> None:
-        """Says that the weights are of the present version; those of older ones are given a count."""
-        super()._load_from_state_dict(state_dict, prefix, {**local_metadata, "version": self._version}, *rest)
-
-
-class ConvNorm(nn.Module):
-    """3×3 convolution without bias, batch normalisation, halving by maximum where asked, GELU."""
+class StemLayer(ConvNorm):
+    """3×3 convolution, batch normalisation, halving by maximum where asked, GELU."""
 
     def __init__(self, in_chans: int, out_chans: int, *, halve: bool = False) -> None:
-        super().__init__()
+        conv = nn.Conv2d(in_chans, out_chans, kernel_size=3, padding=1, bias=False)
+        super().__init__(conv, BatchNorm2d(out_chans))
         self.halve = halve
-        self.conv = nn.Conv2d(in_chans, out_chans, kernel_size=3, padding=1, bias=False)
-        self.norm: nn.Module = BatchNorm2d(out_chans)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, height, width) → (B, out, height, width), or half of both sides."""
         x = self.norm(self.conv(x))
         return F.gelu(F.max_pool2d(x, 2) if self.halve else x)
-
-    def fuse(self) -> None:
-        """Moves the normalisation, as it is in evaluation, into the convolution; there is no way back."""
-        if isinstance(self.norm, nn.BatchNorm2d):
-            self.conv, self.norm = fuse_conv_bn_eval(self.conv, self.norm), nn.Identity()
 
 
 class ConvStem(nn.Sequential):
@@ -52,24 +33,24 @@ class ConvStem(nn.Sequential):
     """
 
     def __init__(self, in_chans: int, widths: tuple[int, ...]) -> None:
-        layers = [ConvNorm(in_chans, _ENTRY_WIDTH)]
+        layers = [StemLayer(in_chans, _ENTRY_WIDTH)]
         before = _ENTRY_WIDTH
         for width in widths:
-            layers += [ConvNorm(before, width, halve=True), ConvNorm(width, width)]
+            layers += [StemLayer(before, width, halve=True), StemLayer(width, width)]
             before = width
         super().__init__(*layers)
 
     @property
-    def entry(self) -> ConvNorm:
+    def entry(self) -> StemLayer:
         """The convolution that sees the pixels."""
         first = self[0]
-        assert isinstance(first, ConvNorm)
+        assert isinstance(first, StemLayer)
         return first
 
     def init_weights(self) -> None:
         """Begins near the identity: the first filters pass the channels on (Jordan, arXiv 2404.00498)."""
         for layer in self:
-            assert isinstance(layer, ConvNorm)
+            assert isinstance(layer, StemLayer)
             layer.conv.reset_parameters()
             weight = layer.conv.weight
             nn.init.dirac_(weight[: min(weight.shape[:2])])

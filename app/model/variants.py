@@ -1,6 +1,7 @@
 """Owns the table of architectures under timm's names; does not build networks."""
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Final, Literal
 
 from app.errors import UnknownVariant
@@ -10,6 +11,29 @@ Gelu = Literal["erf", "tanh"]
 Standardization = Literal["variance", "deviation"]
 
 _MAX_DEPTH: Final = 1000  # each block is a dozen objects before its first number
+
+
+@dataclass(frozen=True, slots=True)
+class LiteStage:
+    """Blocks of one width in EfficientNet-Lite0, the first of which takes the stride."""
+
+    width: int
+    depth: int
+    kernel: int
+    stride: int
+    expansion: int = 6  # channels in a block's middle, for each that enters
+
+
+# Tan and Le, arXiv 1905.11946, table 1.
+LITE_STAGES: Final = (
+    LiteStage(16, 1, 3, 1, expansion=1),
+    LiteStage(24, 2, 3, 2),
+    LiteStage(40, 2, 5, 2),
+    LiteStage(80, 3, 3, 2),
+    LiteStage(112, 3, 5, 1),
+    LiteStage(192, 4, 5, 2),
+    LiteStage(320, 1, 3, 1),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +61,7 @@ class ViTConfig:
     mirror: bool = False  # in evaluation the mean of the logits of the image and of its mirror image
     stem_widths: tuple[int, ...] = ()  # channels of a convolutional stem's halving stages; (): patches are projected
     backbone_layers: tuple[int, ...] | None = None  # units of a hybrid's stages, (): its root alone; None: no hybrid
+    lite_stages: int = 0  # of EfficientNet-Lite0's, in place of a hybrid's ResNet
     distilled: bool = False  # a second prefix token and head (DeiT, arXiv 2012.12877)
     position: Position = "1d"  # explained in position.py
     no_embed_class: bool = False  # the position table has no rows for prefix tokens (big_vision's layout)
@@ -56,6 +81,10 @@ class ViTConfig:
                 f"stem_widths {widths} make patches of {2 ** len(widths)} px, patch_size is {self.patch_size}, "
                 f"backbone_layers {self.backbone_layers}"
             )
+        if not 0 <= self.lite_stages <= len(LITE_STAGES):
+            raise ValueError(f"lite_stages {self.lite_stages} is not from 0 to {len(LITE_STAGES)}")
+        if self.lite_stages and (widths or self.backbone_layers is not None):
+            raise ValueError("lite_stages go neither with stem_widths nor with backbone_layers")
         if min(self.img_size) < 1 or min(self.grid_size) < 1:
             raise ValueError(f"an image of {self.img_size} px holds no patch of {self.patch_size * self.reduction} px")
         if self.embed_dim % self.num_heads:
@@ -78,7 +107,9 @@ class ViTConfig:
 
     @property
     def reduction(self) -> int:
-        """Pixels of the image for one of the map that is cut into patches: 1, or a hybrid's 4 to 32."""
+        """Pixels of the image for one of the map that is cut into patches: 1, or a hybrid's 2 to 32."""
+        if self.lite_stages:
+            return 2 * prod(stage.stride for stage in LITE_STAGES[: self.lite_stages])
         if self.backbone_layers is None:
             return 1
         return int(4 * 2 ** max(len(self.backbone_layers) - 1, 0))
@@ -88,6 +119,11 @@ class ViTConfig:
         """Patches down and across; what is left over at the right and bottom edge is not seen."""
         height, width = (-(-size // self.reduction) // self.patch_size for size in self.img_size)
         return height, width
+
+    @property
+    def begins_with_maximum(self) -> bool:
+        """Whether what stands before the encoder sees enough for a first answer, on which the encoder improves."""
+        return bool(self.stem_widths or self.lite_stages)
 
     @property
     def num_prefix_tokens(self) -> int:
@@ -150,13 +186,14 @@ _AT_384: Final = (
     *("vit_large_patch16", "vit_large_patch32", "vit_tiny_r_s16_p8", "vit_small_r26_s32", "vit_base_r50_s16"),
     *("vit_large_r50_s32", "deit_base_patch16", "deit_base_distilled_patch16"),
 )
-# The last rows are ours, for 32x32 images.
+# The last rows are ours, for small images.
 VARIANTS: Final[dict[str, ViTConfig]] = {
     **{f"{name}_224": config for name, config in _AT_224.items()},
     **{f"{name}_384": replace(_AT_224[name], img_size=(384, 384)) for name in _AT_384},
     "vit_pico_patch4_32": replace(_vit(4, 128, 4, 2, 32), num_classes=10),
     "vit_nano_patch4_32": replace(_vit(4, 192, 6, 3, 32), num_classes=10),
     "vit_nano_conv8_32": replace(_vit(8, 256, 2, 4, 32), num_classes=10, mirror=True, stem_widths=(64, 256, 256)),
+    "vit_nano_lite0_s32_128": replace(_vit(1, 256, 2, 4, 128), num_classes=10, lite_stages=7),
     "vit_micro_patch4_32": replace(_vit(4, 256, 8, 4, 32), num_classes=10),
 }
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.model.drop import DropPath, PatchDropout
+from app.model.efficientnet import EfficientNetLite
 from app.model.hybrid import Bottleneck, new_backbone
 from app.model.position import RelativePosition, new_tables
 from app.model.stem import ConvStem
@@ -42,6 +43,9 @@ class PatchEmbed(nn.Module):
         if config.backbone_layers is not None:
             self.backbone = backbone = new_backbone(config)
             channels = backbone.out_chans
+        if config.lite_stages:
+            self.backbone = lite = EfficientNetLite(config.in_chans, config.lite_stages)
+            channels = lite.out_chans
         self.proj = Conv2d(channels, config.embed_dim, kernel_size=size, stride=size)
         self.input_shift: Tensor | None
         self.register_buffer("input_shift", None, persistent=False)  # (1, C, 1, 1), set by `fold_normalisation`
@@ -180,7 +184,8 @@ class VisionTransformer(nn.Module):
     def init_weights(self) -> None:
         """Draws the tutorial's initial weights: truncated normals, Kaiming for convolutions.
 
-        As in the original hybrids, a residual unit begins as its shortcut alone; after a stem, so does the encoder.
+        As in the original hybrids, a residual unit begins as its shortcut alone; where prefix tokens begin with a
+        maximum, so does the encoder.
         """
         for name, parameter in self.named_parameters():
             if name.startswith(("pos_embed", "cls_token", "dist_token")) or ".relative." in name:
@@ -201,6 +206,7 @@ class VisionTransformer(nn.Module):
                 nn.init.zeros_(module.norm3.weight)
         if isinstance(self.patch_embed.stem, ConvStem):
             self.patch_embed.stem.init_weights()
+        if self.config.begins_with_maximum:
             for block in self.blocks:
                 assert isinstance(block, Block)
                 nn.init.zeros_(block.attn.proj.weight)
@@ -230,12 +236,12 @@ class VisionTransformer(nn.Module):
     def embed(self, x: Tensor) -> Tensor:
         """(B, C, height, width) → (B, N, D): tokens as they enter the encoder.
 
-        After a convolutional stem prefix tokens begin with the maximum over the patches, so that the heads learn from
-        the first step and the encoder adds to it.
+        After a convolutional stem or an EfficientNet prefix tokens begin with the maximum over the patches, so that the
+        heads learn from the first step and the encoder adds to it.
         """
         patches = self.patch_embed(x)
         tokens: list[Tensor] = [self.cls_token] if self.dist_token is None else [self.cls_token, self.dist_token]
-        if self.config.stem_widths:
+        if self.config.begins_with_maximum:
             strongest = patches.amax(dim=1, keepdim=True)
             tokens = [token + strongest for token in tokens]
         x = torch.cat([*(token.expand(x.shape[0], -1, -1) for token in tokens), patches], dim=1)

@@ -32,6 +32,7 @@ class CardFacts:
     data_note: str = ""  # source and licence
     beyond: Beyond | None = None
     pictures: tuple[str, ...] = ()
+    start_is_backbone: bool = False  # its weights were those of what stands before the encoder alone
 
 
 def model_card(facts: CardFacts) -> str:
@@ -52,7 +53,7 @@ def model_card(facts: CardFacts) -> str:
         f"Every image is resized to {spec.height} x {spec.width} px ({spec.interpolation}, crop mode {spec.crop_mode}) "
         f"and normalised with mean {spec.mean} and standard deviation {spec.std}, the same in training and in serving.",
         "## Recipe",
-        f"{_origin(facts.recipe)} on {facts.device} in {facts.precision}; the weights kept are a moving average over "
+        f"{_origin(facts)} on {facts.device} in {facts.precision}; the weights kept are a moving average over "
         f"the steps{_choice(facts)}, stored as float16. `recipe.json` beside this file is the whole recipe, `log.csv` "
         "its course.",
         *picture("log.png", "Loss, validation accuracy and learning rate by epoch", facts.pictures),
@@ -70,11 +71,15 @@ def model_card(facts: CardFacts) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _origin(recipe: Recipe) -> str:
+def _origin(facts: CardFacts) -> str:
+    recipe = facts.recipe
     if not recipe.start:
         entry = " behind fixed filters, the principal components of the images' patches,"
         return "Trained from random weights" + (entry if variant(recipe.variant).stem_widths else "")
     digest = f" (SHA-256 `{recipe.start_sha256}`)" if recipe.start_sha256 else ""
+    if facts.start_is_backbone:
+        kept = f", whose first {recipe.freeze_stages} stages were kept as they were" if recipe.freeze_stages else ""
+        return f"The backbone began as `{recipe.start}`{digest}{kept}, all else with random weights; trained"
     frozen = "all but the head" if recipe.freeze == "backbone" else f"embeddings and first {recipe.freeze} blocks"
     kept = f", {frozen} kept as they were," if recipe.freeze else ""
     return f"Fine-tuned from `{recipe.start}`{digest} under a new head that began as zeros{kept}"

@@ -2,10 +2,28 @@
 
 from torch import nn
 
+from app.model.efficientnet import EfficientNetLite
+from app.model.variants import LITE_STAGES
 from app.model.vit import VisionTransformer
 
 _HEADS = ("head.", "head_dist.")
 _EMBEDDINGS = ("patch_embed.", "cls_token", "dist_token", "pos_embed")
+
+
+def freeze_backbone(network: VisionTransformer, stages: int) -> list[nn.Module]:
+    """Takes the first stages of an EfficientNet out of training, with the layer before them.
+
+    Returns the modules that must stay in evaluation mode: all of its normalisations, for the statistics that it comes
+    with are of more images, and of sharper ones, than a fine-tuning sees.
+    """
+    backbone = network.patch_embed.backbone
+    if not isinstance(backbone, EfficientNetLite):
+        return []
+    if stages:
+        backbone.stem.requires_grad_(False)
+        for block in list(backbone.blocks)[: sum(stage.depth for stage in LITE_STAGES[:stages])]:
+            block.requires_grad_(False)
+    return [module for module in backbone.modules() if isinstance(module, nn.BatchNorm2d)]
 
 
 def freeze(network: VisionTransformer, what: str) -> list[nn.Module]:

@@ -18,7 +18,8 @@ from app.model.vit import VisionTransformer
 from app.training.augment import augment
 from app.training.best import BestEpoch
 from app.training.dataset import Dataset
-from app.training.freeze import freeze
+from app.training.depthwise import speed_up_depthwise
+from app.training.freeze import freeze, freeze_backbone
 from app.training.optimizers import Optimizers, schedule
 from app.training.recipe import Recipe
 from app.training.start import Start
@@ -83,9 +84,14 @@ class Trainer:
         freeze(self.master, recipe.freeze)
         self.frozen = freeze(self.worker, recipe.freeze)
         self.fresh = start.weights is None
+        if not self.fresh:
+            freeze_backbone(self.master, recipe.freeze_stages)
+            self.frozen += freeze_backbone(self.worker, recipe.freeze_stages)
+        if device.type == "cpu" and precision == torch.bfloat16:
+            speed_up_depthwise(self.worker)
         fix_entry(self.master)
         fix_entry(self.worker)
-        self.start_sha256 = start.sha256
+        self.start_sha256, self.start_is_backbone = start.sha256, start.is_backbone
         self.best = BestEpoch(recipe.patience)
         self.mean = torch.tensor(spec.mean, device=device).view(1, 3, 1, 1)
         self.std = torch.tensor(spec.std, device=device).view(1, 3, 1, 1)
@@ -180,6 +186,10 @@ class Trainer:
             ours.lerp_(theirs, 1 - decay) if ours.is_floating_point() else ours.copy_(theirs)
 
     def _normalise(self, images: Tensor) -> Tensor:
+        """Of pixels 0 … 1; those of a recipe's `image_size` are first enlarged, as in serving."""
+        size = self.master.config.img_size
+        if images.shape[2:] != size:
+            images = F.interpolate(images, size, mode="bicubic", antialias=True).clamp_(0, 1)
         return (images - self.mean) / self.std
 
     def _batches(self, size: int) -> list[Tensor]:

@@ -22,19 +22,25 @@ class Optimizers:
         learning = [p for p in network.parameters() if p.requires_grad]
         hidden = {p for p in network.blocks.parameters() if p.ndim == 2}
         filters = {p for p in network.patch_embed.stem.parameters() if p.ndim == 4}
-        if filters:  # what follows a stem is a hidden layer too
+        if network.config.begins_with_maximum:  # what follows a stem is a hidden layer too
             hidden |= {p for p in network.patch_embed.proj.parameters() if p.ndim > 1}
         either = hidden | filters
         # As matrices (outputs, inputs), which share the memory of the parameters.
         self._matrices = {p: nn.Parameter(p.detach().flatten(1)) for p in learning if p in either}
         self._filters = [matrix for p, matrix in self._matrices.items() if p in filters]
         blocks = [matrix for p, matrix in self._matrices.items() if p in hidden]
+        rate = recipe.learning_rate
+        backbone = {p for p in network.patch_embed.backbone.parameters() if network.config.lite_stages}
         rest = [p for p in learning if p not in self._matrices]
         groups = [
-            {"params": [p for p in rest if p.ndim >= 2], "weight_decay": recipe.weight_decay},
-            {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+            {
+                "params": [p for p in rest if (p.ndim >= 2) == decays and (p in backbone) == before],
+                "lr": rate * (recipe.backbone_rate if before else 1.0),
+                "weight_decay": recipe.weight_decay if decays else 0.0,
+            }
+            for before in (False, True)[: 1 + bool(backbone)]
+            for decays in (True, False)
         ]
-        rate = recipe.learning_rate
         self.each: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))]
         muon = partial(torch.optim.Muon, momentum=recipe.momentum)
         if blocks:

@@ -22,10 +22,12 @@ class Recipe:
     start: str = ""  # where the first weights come from, without folders; empty: new ones
     start_sha256: str = ""  # of that start's weights
     freeze: str = ""  # what keeps the start's weights: `backbone`, all but the head; N, embeddings and N first blocks
+    freeze_stages: int = 0  # first stages of an EfficientNet that keep the start's weights
     size: int = 0  # height and width of the network's input in pixels; 0: the start's, or the variant's
     crop_mode: CropMode | Literal[""] = (
         ""  # center, squash or border, of the whole image; empty: the start's, or center
     )
+    image_size: int = 0  # height and width at which images are kept and changed, then brought to `size`; 0: `size`
     epochs: int = 20
     patience: int = 0  # stop after so many epochs without a lower validation loss, keep the best; 0: all, keep the last
     batch_size: int = 128
@@ -34,6 +36,7 @@ class Recipe:
     # Optimiser: Muon for hidden matrices and filters, AdamW for the rest; the rate falls in a line.
     learning_rate: float = 2e-3
     stem_learning_rate: float = 0.025  # of a convolutional stem's filters: the share by which a step turns them
+    backbone_rate: float = 1.0  # of an EfficientNet: its share of learning_rate
     momentum: float = 0.95  # Muon's
     weight_decay: float = 0.05
     warmup_epochs: float = 1.0
@@ -94,7 +97,17 @@ class Recipe:
         ):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
-        for name in ("seed", "weight_decay", "warmup_epochs", "size", "patience", "shift"):
+        for name in (
+            "seed",
+            "weight_decay",
+            "warmup_epochs",
+            "size",
+            "image_size",
+            "freeze_stages",
+            "backbone_rate",
+            "patience",
+            "shift",
+        ):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
         if self.crop_mode not in ("", *get_args(CropMode)):

@@ -22,7 +22,7 @@ from app.training.loop import EpochReport, StepReport, Trainer
 from app.training.measure import answers_of, measure_out_of_scope
 from app.training.recipe import Recipe, load_recipe
 from app.training.report import Evaluation, evaluate_logits
-from app.training.start import load_start, random_start
+from app.training.start import load_start, random_start, spec_of_size
 
 CHECKPOINT_NAME: Final = "checkpoint.pt"
 RECIPE_NAME: Final = "recipe.json"
@@ -83,7 +83,9 @@ def run(config: RunConfig, listen: Listener, draw: Draw = lambda out, classes, e
     spec, config = start.spec, replace(config, recipe=start.recorded(config.recipe))
     try:
         claim(config.out, config.recipe)
-        dataset = load_dataset(config.data, spec, lambda done, total: listen(LoadReport(done, total)))
+        size = config.recipe.image_size
+        kept = spec_of_size(spec, (size, size)) if size else spec
+        dataset = load_dataset(config.data, kept, lambda done, total: listen(LoadReport(done, total)))
         others = None
         if config.out_of_scope is not None:  # before training: what is wrong with them is better told now
             others = load_images(config.out_of_scope, spec, lambda done, total: listen(LoadReport(done, total)))
@@ -173,6 +175,7 @@ def _finish(
         precision=_precision_name(config),
         spec=spec,
         recipe=config.recipe,
+        start_is_backbone=trainer.start_is_backbone,
         evaluation=evaluation,
         changed_accuracy=changed_accuracy,
         data_note=config.data_note,

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from app.domain import PreprocessSpec
-from app.errors import SetupError
-from app.model.package import ModelPackage
+from app.errors import PackageError, SetupError
+from app.model.checkpoints.efficientnet import read_backbone
+from app.model.checkpoints.read import open_tensors
+from app.model.package import ModelPackage, file_sha256
 from app.model.resize import resize_state
 from app.model.sources import load_model
 from app.model.variants import ViTConfig, variant
@@ -21,9 +23,10 @@ _HEADS = ("head.", "head_dist.", "pre_logits.")
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A network before its first step. `weights` are a package's, all but the head; None: to be drawn.
+    """A network before its first step. `weights` are a package's, all but the head, or those of a backbone alone.
 
-    `sha256` is of the file they come from, or of themselves where that is none or several.
+    What is not in them is drawn; None: all is. `sha256` is of the file they come from, or of themselves where that is
+    none or several.
     """
 
     architecture: str
@@ -33,17 +36,23 @@ class Start:
     name: str = ""
     sha256: str = ""
 
+    @property
+    def is_backbone(self) -> bool:
+        """Whether the weights are those of what stands before the encoder, and nothing else."""
+        return self.weights is not None and "cls_token" not in self.weights
+
     def network(self, classes: int) -> VisionTransformer:
         """The network for so many classes, its weights from here or drawn from torch's generator.
 
         On given weights stands one linear layer of zeros for each head, whatever was there before (paper B.1.1).
         """
         network = VisionTransformer(replace(self.config, num_classes=classes))
-        if self.weights is None:
+        empty, state = network.state_dict(), dict[str, Tensor]()
+        if self.weights is not None:
+            state = self.weights | {name: torch.zeros_like(value) for name, value in empty.items() if _is_head(name)}
+        if state.keys() != empty.keys():
             network.init_weights()
-            return network
-        heads = {name: torch.zeros_like(value) for name, value in network.state_dict().items() if _is_head(name)}
-        network.load_state_dict(self.weights | heads)
+        network.load_state_dict(state, strict=False)
         return network
 
     def recorded(self, recipe: Recipe) -> Recipe:
@@ -66,8 +75,13 @@ def random_start(recipe: Recipe) -> Start:
 
     Raises UnknownVariant; SetupError if the recipe does not go with it.
     """
-    if recipe.freeze:
-        raise SetupError(f"freeze is {recipe.freeze}, but there is no start whose weights could be kept")
+    if recipe.freeze or recipe.freeze_stages:
+        what = f"freeze is {recipe.freeze}" if recipe.freeze else f"freeze_stages is {recipe.freeze_stages}"
+        raise SetupError(f"{what}, but there is no start whose weights could be kept")
+    return _drawn(recipe)
+
+
+def _drawn(recipe: Recipe) -> Start:
     config = _fitted(variant(recipe.variant), recipe, recipe.variant)
     return Start(recipe.variant, config, _cropped(preprocess_spec(config), recipe))
 
@@ -75,10 +89,13 @@ def random_start(recipe: Recipe) -> Start:
 def load_start(source: str, recipe: Recipe) -> Start:
     """What `VIT_MODEL` may name, as a start; the position table is resized to the recipe's size.
 
+    Or the file of an EfficientNet-Lite0, for the backbone of a recipe's variant that has one.
     Raises what `load_model` raises; SetupError if there is no network in it, or the recipe does not go with it.
     """
     if source == "noop":
         raise SetupError("noop has no network that could be trained")
+    if recipe.variant and variant(recipe.variant).lite_stages and (file := Path(source).expanduser()).is_file():
+        return _load_backbone(file, recipe)
     package = load_model(source, for_training=True)
     config = _fitted(package.network.config, recipe, source)
     try:
@@ -89,21 +106,37 @@ def load_start(source: str, recipe: Recipe) -> Start:
     return Start(
         architecture=package.architecture,
         config=replace(config, representation_size=None),
-        spec=_cropped(_spec_of_size(package.preprocess, config.img_size), recipe),
+        spec=_cropped(spec_of_size(package.preprocess, config.img_size), recipe),
         weights=weights,
         name=_name(source, package),
         sha256=package.sha256 or _digest(weights),
     )
 
 
+def _load_backbone(path: Path, recipe: Recipe) -> Start:
+    """The recipe's variant, its backbone from a file, all else to be drawn."""
+    if recipe.freeze:
+        raise SetupError(f"freeze is {recipe.freeze}, but {path.name} has weights for the backbone only")
+    start = _drawn(recipe)
+    with torch.device("meta"):
+        expected = VisionTransformer(start.config).state_dict()
+    try:
+        weights = read_backbone(open_tensors(path), expected)
+    except PackageError as error:
+        raise PackageError(f"{path}: {error}") from error
+    return replace(start, weights=weights, name=path.name, sha256=file_sha256(path))
+
+
 def preprocess_spec(config: ViTConfig) -> PreprocessSpec:
     """The whole image at the network's size; channel statistics of CIFAR-10 at 32 px, of ImageNet above.
 
-    Before a convolutional stem the middle of the pixels' range, so that the zeros it is padded with are that grey.
+    Before convolutions that are padded with zeros the middle of the pixels' range, so that those zeros are that grey.
     """
     height, width = config.img_size
     if config.stem_widths:
         return PreprocessSpec(height, width, crop_pct=1.0, mean=(128 / 255,) * 3, std=(0.25,) * 3)
+    if config.lite_stages:  # its makers take 127 from the pixels, and zeros are padded here too
+        return PreprocessSpec(height, width, crop_pct=1.0, mean=(128 / 255,) * 3, std=(128 / 255,) * 3)
     if (height, width) == (32, 32):
         mean, std = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
         return PreprocessSpec(height, width, crop_pct=1.0, mean=mean, std=std)
@@ -125,7 +158,7 @@ def _digest(weights: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _spec_of_size(spec: PreprocessSpec, size: tuple[int, int]) -> PreprocessSpec:
+def spec_of_size(spec: PreprocessSpec, size: tuple[int, int]) -> PreprocessSpec:
     """The same preprocessing for another size: the crop stays the same share of the image."""
     height, width = size
     resize_px = spec.resize_px
@@ -150,6 +183,8 @@ def _fitted(config: ViTConfig, recipe: Recipe, what: str) -> ViTConfig:
     """The shape in the recipe's size and with its rates; what does not go together is told before images are read."""
     if recipe.freeze.isdigit() and int(recipe.freeze) > config.depth:
         raise SetupError(f"{what}: freeze is {recipe.freeze}, but there are {config.depth} blocks")
+    if recipe.freeze_stages > config.lite_stages:
+        raise SetupError(f"{what}: freeze_stages is {recipe.freeze_stages}, but there are {config.lite_stages} stages")
     try:
         return replace(
             config,

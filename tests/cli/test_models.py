@@ -35,6 +35,8 @@ SMALL = ViTConfig(img_size=(40, 24), patch_size=8, embed_dim=24, depth=3, num_he
         *[variant(name) for name in ("vit_tiny_r_s16_p8_224", "vit_small_r26_s32_384", "vit_base_r50_s16_224")],
         variant("deit_base_distilled_patch16_384"),
         variant("vit_nano_conv8_32"),
+        variant("vit_nano_lite0_s32_128"),
+        replace(SMALL, patch_size=2, lite_stages=2),
     ],
 )
 def test_the_count_is_that_of_the_network_built(shape: ViTConfig):

@@ -10,7 +10,7 @@ from torch import nn
 from app.domain import PreprocessSpec
 from app.model.fold import PIXEL_OFFSET, fold_normalisation
 from app.model.package import ModelPackage, load_package, save_package
-from app.model.stem import ConvNorm, ConvStem
+from app.model.stem import ConvStem, StemLayer
 from app.model.variants import ViTConfig
 from app.model.vit import VisionTransformer
 
@@ -33,7 +33,7 @@ def drawn(config: ViTConfig = CONFIG) -> VisionTransformer:
 def test_each_stage_halves_both_sides():
     stem = ConvStem(3, (8, 12, 16))
     assert stem(torch.zeros(2, 3, 32, 48)).shape == (2, 16, 4, 6)
-    assert [layer.conv.out_channels for layer in stem if isinstance(layer, ConvNorm)] == [32, 8, 8, 12, 12, 16, 16]
+    assert [layer.conv.out_channels for layer in stem if isinstance(layer, StemLayer)] == [32, 8, 8, 12, 12, 16, 16]
 
 
 def test_the_grid_is_that_of_the_stem():
@@ -92,9 +92,9 @@ def test_a_new_stem_passes_its_channels_on():
     stem.init_weights()
     x = torch.randn(1, 32, 8, 8)
     layer = stem[2]
-    assert isinstance(layer, ConvNorm)
+    assert isinstance(layer, StemLayer)
     torch.testing.assert_close(layer.conv(x), x)
     wider = stem[3]
-    assert isinstance(wider, ConvNorm)
+    assert isinstance(wider, StemLayer)
     torch.testing.assert_close(wider.conv(x)[:, :32], x)
     assert wider.conv(x)[:, 32:].abs().sum() > 0

@@ -20,6 +20,7 @@ KINDS: list[dict[str, Any]] = [
     {"distilled": True},
     {"stem_widths": (8, 8), "patch_size": 4},
     {"stem_widths": (8, 8), "patch_size": 4, "distilled": True},
+    {"lite_stages": 4, "patch_size": 1},
     {"gelu": "tanh", "no_embed_class": True},
     *[{"position": position} for position in get_args(Position)],
 ]

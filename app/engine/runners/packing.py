@@ -5,17 +5,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from app.model.efficientnet import EfficientNetLite, LiteLayer
+from app.model.hybrid import pad_as_same
 from app.model.precision import computes_in_bfloat16
-from app.model.stem import ConvNorm, ConvStem
+from app.model.stem import ConvStem, StemLayer
 from app.model.vit import Block, VisionTransformer
 
 
 def pack_weights(network: VisionTransformer, device: torch.device, dtype: torch.dtype) -> None:
     """Reorders weights for oneDNN, in place and once; else PyTorch does it again in every call.
 
-    Those of a convolutional stem, and in bfloat16 those of dense layers: in float32 these go another way. A patch
-    projection and a hybrid's convolutions are left, they have little to gain. What is packed can only be run: it has
-    no parameters and cannot be copied. Leaves all as it is on a GPU, without oneDNN, or where `dtype` is not native.
+    Those of a convolutional stem or an EfficientNet, and in bfloat16 those of dense layers: in float32 these go another
+    way. A patch projection and a ResNet's convolutions are left, they have little to gain. What is packed can only be
+    run: it has no parameters and cannot be copied. Leaves all as it is on a GPU, without oneDNN, or where `dtype` is
+    not native.
     """
     if device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return
@@ -26,6 +29,8 @@ def pack_weights(network: VisionTransformer, device: torch.device, dtype: torch.
     for parent in list(network.modules()):
         if isinstance(parent, ConvStem):
             _pack_stem(parent, network.config.img_size)
+        if isinstance(parent, EfficientNetLite):
+            _pack_lite(parent, network.config.img_size)
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Linear) and dtype == torch.bfloat16 and child not in taken_apart:
                 setattr(parent, name, _PackedLinear(child))
@@ -35,10 +40,21 @@ def _pack_stem(stem: ConvStem, size: tuple[int, int]) -> None:
     """Each convolution for the size of its input: weights in the order for another are reordered in every call."""
     height, width = size
     for layer in stem:
-        assert isinstance(layer, ConvNorm)
+        assert isinstance(layer, StemLayer)
         layer.add_module("conv", _PackedConv2d(layer.conv, height, width))
         if layer.halve:
             height, width = height // 2, width // 2
+
+
+def _pack_lite(backbone: EfficientNetLite, size: tuple[int, int]) -> None:
+    """As `_pack_stem`, and the activation becomes a part of its convolution."""
+    height, width = size
+    for parent in (backbone, *backbone.blocks):
+        for name, layer in list(parent.named_children()):
+            if isinstance(layer, LiteLayer):
+                parent.add_module(name, _PackedLite(layer, height, width))
+                stride = layer.conv.stride[0]
+                height, width = -(-height // stride), -(-width // stride)
 
 
 class _Packed(nn.Module):
@@ -62,6 +78,29 @@ class _PackedConv2d(_Packed):
         """(B, in, height, width) → (B, out, height', width')."""
         out: Tensor = torch.ops.mkldnn._convolution_pointwise(
             x, self._weight, self._bias, *self._geometry, "none", [], ""
+        )
+        return out
+
+
+class _PackedLite(_Packed):
+    def __init__(self, layer: LiteLayer, height: int, width: int) -> None:
+        conv = layer.conv
+        super().__init__(conv)
+        self._kernel, self._stride = conv.kernel_size[0], conv.stride[0]
+        padding = list(conv.padding) if self._stride == 1 else [0, 0]
+        self._geometry = [padding, conv.stride, conv.dilation, conv.groups]
+        size = pad_as_same(torch.empty(1, conv.in_channels, height, width, device="meta"), self._kernel, self._stride)
+        self._weight = torch.ops.mkldnn._reorder_convolution_weight(
+            conv.weight.detach(), *self._geometry, list(size.shape)
+        )
+        self._activation = ("hardtanh", [0.0, 6.0]) if layer.act else ("none", [])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in, height, width) → (B, out, ⌈height / stride⌉, ⌈width / stride⌉)."""
+        if self._stride > 1:
+            x = pad_as_same(x, self._kernel, self._stride)
+        out: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x, self._weight, self._bias, *self._geometry, *self._activation, ""
         )
         return out
 

@@ -22,6 +22,8 @@ BODIES: list[dict[str, Any]] = [
     {},
     {"stem_widths": (8, 24), "patch_size": 4, "mirror": True},
     {"backbone_layers": (1,), "patch_size": 2},
+    {"lite_stages": 7, "patch_size": 1},
+    {"lite_stages": 3, "patch_size": 2, "img_size": (33, 39)},
     {"distilled": True, "qkv_bias": False},
     {"position": "relative", "representation_size": 48},
     {"depth": 1},
@@ -43,9 +45,9 @@ def network(**changes: Any) -> VisionTransformer:
     return net
 
 
-def pixels(count: int) -> torch.Tensor:
+def pixels(count: int, size: tuple[int, int] = (32, 32)) -> torch.Tensor:
     generator = torch.Generator().manual_seed(4)
-    return torch.randint(0, 256, (count, 32, 32, 3), generator=generator).permute(0, 3, 1, 2) - 128.0
+    return torch.randint(0, 256, (count, *size, 3), generator=generator).permute(0, 3, 1, 2) - 128.0
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=NEEDS_BFLOAT16)])
@@ -56,9 +58,10 @@ def test_packed_weights_give_the_same_answers(changes: dict[str, Any], dtype: to
     pack_weights(packed, CPU, dtype)
     with torch.inference_mode():
         for count in (1, 3, 8):
-            expected = net(pixels(count).to(dtype))
+            x = pixels(count, net.config.img_size).to(dtype)
+            expected = net(x)
             assert expected.std() > 0.1
-            torch.testing.assert_close(packed(pixels(count).to(dtype)), expected, atol=ATOL[dtype], rtol=0)
+            torch.testing.assert_close(packed(x), expected, atol=ATOL[dtype], rtol=0)
 
 
 @NEEDS_BFLOAT16
@@ -68,17 +71,23 @@ def test_only_what_is_taken_apart_keeps_its_weights(changes: dict[str, Any]) -> 
     pack_weights(net, CPU, torch.bfloat16)
     left = [name for name, module in net.named_modules() if isinstance(module, nn.Linear)]
     assert left == [f"blocks.{net.config.depth - 1}.attn.qkv"]
-    assert not any(isinstance(module, nn.Conv2d) for module in net.patch_embed.stem.modules())
+    packed = (net.patch_embed.backbone,) if net.config.lite_stages else (net.patch_embed.stem,)
+    assert not any(isinstance(module, nn.Conv2d) for part in packed for module in part.modules())
 
 
 @NEEDS_BFLOAT16
 @pytest.mark.parametrize("count", [1, 8])
-def test_no_call_reorders_packed_weights(count: int, capfd: pytest.CaptureFixture[str]) -> None:
-    net = network(stem_widths=(64, 256), patch_size=4).bfloat16()
+@pytest.mark.parametrize(
+    "changes", [{"stem_widths": (64, 256), "patch_size": 4}, {"lite_stages": 7, "img_size": (128, 128)}], ids=str
+)
+def test_no_call_reorders_packed_weights(
+    changes: dict[str, Any], count: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    net = network(**{"patch_size": 1, **changes}).bfloat16()
 
     def reorders() -> int:
         with torch.inference_mode(), torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
-            net(pixels(count).bfloat16())
+            net(pixels(count, net.config.img_size).bfloat16())
         return sum(",reorder," in line for line in capfd.readouterr().out.splitlines())
 
     before = reorders()

@@ -1,0 +1,159 @@
+"""Owns the tests of model/efficientnet.py, against the package whose checkpoints it takes."""
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from efficientnet_lite_pytorch import EfficientNet
+from torch import Tensor, nn
+
+from app.domain import PreprocessSpec
+from app.errors import PackageError
+from app.model.checkpoints.efficientnet import read_backbone
+from app.model.checkpoints.read import open_tensors
+from app.model.efficientnet import EfficientNetLite
+from app.model.fold import PIXEL_OFFSET, fold_normalisation
+from app.model.package import ModelPackage, load_package, save_package
+from app.model.variants import ViTConfig, variant
+from app.model.vit import VisionTransformer
+
+NAME = "vit_nano_lite0_s32_128"
+CONFIG = replace(variant(NAME), img_size=(64, 96), embed_dim=32, num_heads=2, num_classes=3)
+
+
+@torch.no_grad()
+def unsettle(network: nn.Module) -> None:
+    """Changes every parameter and every statistic, so that each matters."""
+    for name, tensor in network.state_dict().items():
+        if name.endswith("running_var"):
+            tensor.uniform_(0.5, 2)
+        elif tensor.is_floating_point():
+            tensor.add_(torch.randn_like(tensor) * 0.05)
+
+
+def drawn() -> VisionTransformer:
+    torch.manual_seed(0)
+    network = VisionTransformer(CONFIG)
+    network.init_weights()
+    unsettle(network)
+    return network.double().eval()
+
+
+@pytest.fixture
+def theirs() -> nn.Module:
+    torch.manual_seed(1)
+    network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
+    unsettle(network)
+    return network.eval()
+
+
+def features(network: nn.Module, x: Tensor) -> Tensor:
+    """What their blocks give, before their last convolution; by the layers that their `extract_features` calls."""
+    layers = dict(network.named_children())
+    x = F.relu6(layers["_bn0"](layers["_conv_stem"](x)))
+    for block in layers["_blocks"].children():
+        x = block(x)
+    return x
+
+
+def test_a_checkpoint_gives_the_features_of_the_network_it_is_of(theirs: nn.Module, tmp_path: Path):
+    torch.save(theirs.state_dict(), tmp_path / "lite0.pth")
+    with torch.device("meta"):
+        expected = VisionTransformer(variant(NAME)).state_dict()
+    weights = read_backbone(open_tensors(tmp_path / "lite0.pth"), expected)
+    ours = EfficientNetLite(3, 7).eval()
+    ours.load_state_dict({name.removeprefix("patch_embed.backbone."): value for name, value in weights.items()})
+    x = torch.randn(2, 3, 224, 224)
+    with torch.inference_mode():
+        found = ours(x)
+        assert found.shape == (2, 320, 7, 7) and found.std() > 0.1
+        torch.testing.assert_close(found, features(theirs, x), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.pop("_blocks.3._bn1.running_mean"), "no tensor for 'patch_embed.backbone.blocks.3.filter"),
+        (lambda state: state.update({"_bn0.bias": torch.zeros(31)}), r"stem\.norm\.bias' has shape \(31,\)"),
+        (lambda state: state["_bn0.bias"].fill_(torch.nan), r"stem\.norm\.bias' holds values that are no finite"),
+    ],
+    ids=["missing", "shape", "nan"],
+)
+def test_what_does_not_fit_is_named(theirs: nn.Module, tmp_path: Path, change, message: str):
+    state = theirs.state_dict()
+    change(state)
+    torch.save(state, tmp_path / "lite0.pth")
+    with pytest.raises(PackageError, match=message):
+        read_backbone(open_tensors(tmp_path / "lite0.pth"), VisionTransformer(variant(NAME)).state_dict())
+
+
+@pytest.mark.parametrize(("stages", "grid"), [(1, (32, 48)), (2, (16, 24)), (4, (4, 6)), (5, (4, 6)), (7, (2, 3))])
+def test_the_grid_is_that_of_its_last_stage(stages: int, grid: tuple[int, int]):
+    config = replace(CONFIG, lite_stages=stages)
+    assert config.grid_size == grid
+    with torch.device("meta"):
+        network = VisionTransformer(config).eval()
+        assert network.patch_embed(torch.empty(1, 3, 64, 96)).shape == (1, grid[0] * grid[1], 32)
+
+
+def test_odd_sides_are_rounded_up():
+    config = replace(CONFIG, img_size=(65, 33))
+    assert config.grid_size == (3, 2)
+    with torch.device("meta"):
+        assert VisionTransformer(config).eval()(torch.empty(1, 3, 65, 33)).shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lite_stages": 8}, "not from 0 to 7"),
+        ({"lite_stages": -1}, "not from 0 to 7"),
+        ({"lite_stages": 2, "backbone_layers": (1,)}, "neither with stem_widths nor with backbone_layers"),
+        ({"lite_stages": 2, "stem_widths": (8,), "patch_size": 2}, "neither with stem_widths nor with backbone_layers"),
+    ],
+    ids=str,
+)
+def test_what_makes_no_network_is_refused(changes, message: str):
+    with pytest.raises(ValueError, match=message):
+        ViTConfig(**{"img_size": (64, 64), "patch_size": 1, **changes})
+
+
+@pytest.mark.parametrize("mean", [(128 / 255,) * 3, (0.48, 0.46, 0.41)], ids=["grey", "other"])
+def test_pixels_give_the_logits_of_normalised_input(mean: tuple[float, float, float]):
+    spec = PreprocessSpec(64, 96, mean=mean, std=(0.5, 0.45, 0.52))
+    network = drawn()
+    folded = copy.deepcopy(network)
+    fold_normalisation(folded, spec)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    pixels = torch.randint(0, 256, (3, 3, 64, 96)).double()
+    means, stds = (torch.tensor(values).double().view(1, 3, 1, 1) for values in (spec.mean, spec.std))
+    with torch.inference_mode():
+        expected = network((pixels / 255 - means) / stds)
+        assert expected.std() > 0.01
+        torch.testing.assert_close(folded(pixels - PIXEL_OFFSET), expected, atol=1e-6, rtol=0)
+
+
+def test_a_package_keeps_it(tmp_path: Path):
+    network = drawn().float()
+    spec = PreprocessSpec(64, 96)
+    save_package(tmp_path, ModelPackage(f"{NAME}.test", NAME, network, ("a", "b", "c"), spec, sha256=None))
+    loaded = load_package(tmp_path)
+    assert loaded.network.config == CONFIG
+    pixels = torch.randn(2, 3, 64, 96)
+    torch.testing.assert_close(loaded.network(pixels), network(pixels), atol=1e-6, rtol=0)
+
+
+def test_a_new_network_is_its_backbone_and_the_maximum_over_the_patches():
+    torch.manual_seed(0)
+    network = VisionTransformer(CONFIG)
+    network.init_weights()
+    nn.init.normal_(network.head.weight)
+    network.eval()
+    x = torch.randn(2, 3, 64, 96)
+    with torch.inference_mode():
+        patches = network.patch_embed(x)
+        token = patches.amax(dim=1) + network.cls_token[0] + network.pos_embed[:, 0]  # type: ignore[index]
+        torch.testing.assert_close(network(x), network.head(network.norm(token)))
