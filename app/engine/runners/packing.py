@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from app.model.efficientnet import EfficientNetLite, LiteLayer
-from app.model.hybrid import pad_as_same
+from app.model.hybrid import SameConv2d, pad_as_same
 from app.model.precision import computes_in_bfloat16
 from app.model.stem import ConvStem, StemLayer
 from app.model.vit import Block, VisionTransformer
@@ -52,7 +52,7 @@ def _pack_lite(backbone: EfficientNetLite, size: tuple[int, int]) -> None:
     for parent in (backbone, *backbone.blocks):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, LiteLayer):
-                parent.add_module(name, _PackedLite(layer, height, width))
+                parent.add_module(name, _PackedConv2d(layer.conv, height, width, relu6=layer.act))
                 stride = layer.conv.stride[0]
                 height, width = -(-height // stride), -(-width // stride)
 
@@ -68,39 +68,23 @@ class _Packed(nn.Module):
 
 
 class _PackedConv2d(_Packed):
-    def __init__(self, conv: nn.Conv2d, height: int, width: int) -> None:
+    def __init__(self, conv: nn.Conv2d, height: int, width: int, *, relu6: bool = False) -> None:
         super().__init__(conv)
-        self._geometry = [conv.padding, conv.stride, conv.dilation, conv.groups]
-        weight, size = conv.weight.detach(), [1, conv.in_channels, height, width]
-        self._weight = torch.ops.mkldnn._reorder_convolution_weight(weight, *self._geometry, size)
+        self._kernel, self._stride = conv.kernel_size[0], conv.stride[0]
+        self._pads = isinstance(conv, SameConv2d) and self._stride > 1
+        self._geometry = [(0, 0) if self._pads else conv.padding, conv.stride, conv.dilation, conv.groups]
+        self._activation: tuple[str, list[float]] = ("hardtanh", [0.0, 6.0]) if relu6 else ("none", [])
+        size = self._padded(torch.empty(1, conv.in_channels, height, width, device="meta")).shape
+        weight = conv.weight.detach()
+        self._weight = torch.ops.mkldnn._reorder_convolution_weight(weight, *self._geometry, list(size))
+
+    def _padded(self, x: Tensor) -> Tensor:
+        return pad_as_same(x, self._kernel, self._stride) if self._pads else x
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, height, width) → (B, out, height', width')."""
         out: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x, self._weight, self._bias, *self._geometry, "none", [], ""
-        )
-        return out
-
-
-class _PackedLite(_Packed):
-    def __init__(self, layer: LiteLayer, height: int, width: int) -> None:
-        conv = layer.conv
-        super().__init__(conv)
-        self._kernel, self._stride = conv.kernel_size[0], conv.stride[0]
-        padding = list(conv.padding) if self._stride == 1 else [0, 0]
-        self._geometry = [padding, conv.stride, conv.dilation, conv.groups]
-        size = pad_as_same(torch.empty(1, conv.in_channels, height, width, device="meta"), self._kernel, self._stride)
-        self._weight = torch.ops.mkldnn._reorder_convolution_weight(
-            conv.weight.detach(), *self._geometry, list(size.shape)
-        )
-        self._activation = ("hardtanh", [0.0, 6.0]) if layer.act else ("none", [])
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, in, height, width) → (B, out, ⌈height / stride⌉, ⌈width / stride⌉)."""
-        if self._stride > 1:
-            x = pad_as_same(x, self._kernel, self._stride)
-        out: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x, self._weight, self._bias, *self._geometry, *self._activation, ""
+            self._padded(x), self._weight, self._bias, *self._geometry, *self._activation, ""
         )
         return out
 
