@@ -1,6 +1,5 @@
 """Owns the tests of model/efficientnet.py, against the package whose checkpoints it takes."""
 
-import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +9,10 @@ import torch.nn.functional as F
 from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 
-from app.domain import PreprocessSpec
 from app.errors import PackageError
 from app.model.checkpoints.efficientnet import read_backbone
 from app.model.checkpoints.read import open_tensors
 from app.model.efficientnet import EfficientNetLite
-from app.model.fold import PIXEL_OFFSET, fold_normalisation
-from app.model.package import ModelPackage, load_package, save_package
 from app.model.variants import ViTConfig, variant
 from app.model.vit import VisionTransformer
 
@@ -32,14 +28,6 @@ def unsettle(network: nn.Module) -> None:
             tensor.uniform_(0.5, 2)
         elif tensor.is_floating_point():
             tensor.add_(torch.randn_like(tensor) * 0.05)
-
-
-def drawn() -> VisionTransformer:
-    torch.manual_seed(0)
-    network = VisionTransformer(CONFIG)
-    network.init_weights()
-    unsettle(network)
-    return network.double().eval()
 
 
 @pytest.fixture
@@ -119,41 +107,3 @@ def test_odd_sides_are_rounded_up():
 def test_what_makes_no_network_is_refused(changes, message: str):
     with pytest.raises(ValueError, match=message):
         ViTConfig(**{"img_size": (64, 64), "patch_size": 1, **changes})
-
-
-@pytest.mark.parametrize("mean", [(128 / 255,) * 3, (0.48, 0.46, 0.41)], ids=["grey", "other"])
-def test_pixels_give_the_logits_of_normalised_input(mean: tuple[float, float, float]):
-    spec = PreprocessSpec(64, 96, mean=mean, std=(0.5, 0.45, 0.52))
-    network = drawn()
-    folded = copy.deepcopy(network)
-    fold_normalisation(folded, spec)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-    pixels = torch.randint(0, 256, (3, 3, 64, 96)).double()
-    means, stds = (torch.tensor(values).double().view(1, 3, 1, 1) for values in (spec.mean, spec.std))
-    with torch.inference_mode():
-        expected = network((pixels / 255 - means) / stds)
-        assert expected.std() > 0.01
-        torch.testing.assert_close(folded(pixels - PIXEL_OFFSET), expected, atol=1e-6, rtol=0)
-
-
-def test_a_package_keeps_it(tmp_path: Path):
-    network = drawn().float()
-    spec = PreprocessSpec(64, 96)
-    save_package(tmp_path, ModelPackage(f"{NAME}.test", NAME, network, ("a", "b", "c"), spec, sha256=None))
-    loaded = load_package(tmp_path)
-    assert loaded.network.config == CONFIG
-    pixels = torch.randn(2, 3, 64, 96)
-    torch.testing.assert_close(loaded.network(pixels), network(pixels), atol=1e-6, rtol=0)
-
-
-def test_a_new_network_is_its_backbone_and_the_maximum_over_the_patches():
-    torch.manual_seed(0)
-    network = VisionTransformer(CONFIG)
-    network.init_weights()
-    nn.init.normal_(network.head.weight)
-    network.eval()
-    x = torch.randn(2, 3, 64, 96)
-    with torch.inference_mode():
-        patches = network.patch_embed(x)
-        token = patches.amax(dim=1) + network.cls_token[0] + network.pos_embed[:, 0]  # type: ignore[index]
-        torch.testing.assert_close(network(x), network.head(network.norm(token)))
