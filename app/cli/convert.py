@@ -72,6 +72,7 @@ def _into_package(args: Namespace) -> int:
     from app.model.checkpoints.load import read_checkpoint
     from app.model.package import save_package
     from app.model.sources import from_hub
+    from app.model.whole import written_whole
 
     if args.destination.exists():
         raise PackageError(f"{args.destination}: is there already; nothing was written")
@@ -82,7 +83,8 @@ def _into_package(args: Namespace) -> int:
     name = snapshot.repository if snapshot else Path(args.source).name
     source = {"name": name, "format": result.layout, "sha256": dict(result.sha256)}
     try:
-        save_package(args.destination, package, result.dtype, {"checkpoint": source})
+        with written_whole(args.destination) as draft:
+            save_package(draft, package, result.dtype, {"checkpoint": source})
     except (OSError, SafetensorError) as error:
         raise PackageError(f"{args.destination}: cannot be written: {error}") from error
     config, spec = package.network.config, package.preprocess

@@ -16,7 +16,6 @@ from app.errors import HubError
 
 SCHEME: Final = "hf-hub"
 _NAME: Final = re.compile(r"[\w.-]+/[\w.-]+")
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _DESCRIPTIONS: Final = ("config.json", "preprocessor_config.json")
 _WHOLE: Final = ("model.safetensors", "pytorch_model.bin")
 _INDEXES: Final = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -24,12 +23,11 @@ _INDEXES: Final = ("model.safetensors.index.json", "pytorch_model.bin.index.json
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A repository's files at one commit; `sha256` of the weights file as the hub states it, if it is one file."""
+    """A repository's files at one commit."""
 
     path: Path  # its name is the commit
     repository: str  # owner/name
     source: str  # hf-hub:owner/name@commit
-    sha256: str | None
 
 
 def download(reference: str) -> Snapshot:
@@ -46,8 +44,7 @@ def download(reference: str) -> Snapshot:
     weights = _weights(name, folder, _files(name, commit, folder))
     if not all((folder / file).is_file() for file in weights):
         _fetch(name, commit, weights)
-    sha256 = _stated_sha256(folder / weights[0]) if len(weights) == 1 else None
-    return Snapshot(folder, name, f"{SCHEME}:{name}@{commit}", sha256)
+    return Snapshot(folder, name, f"{SCHEME}:{name}@{commit}")
 
 
 def _fetch(name: str, revision: str | None, files: list[str]) -> Path:
@@ -119,12 +116,6 @@ def _shards(index: Path, files: frozenset[str]) -> list[str]:
     if missing := [shard for shard in shards if shard not in files]:
         raise HubError(f"{index}: the repository lacks {', '.join(map(str, missing[:3]))}")
     return shards
-
-
-def _stated_sha256(file: Path) -> str | None:
-    """The hub names large files by their SHA-256, and the cache names its blobs as the hub does."""
-    name = file.readlink().name if file.is_symlink() else ""
-    return name if _SHA256.fullmatch(name) else None
 
 
 def _progress_on_terminals_only() -> None:

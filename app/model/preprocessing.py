@@ -4,6 +4,7 @@ Three sources: timm's `pretrained_cfg`, Hugging Face's `preprocessor_config.json
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final, get_args
 
 from app.domain import CropMode, Interpolation, Library, PreprocessSpec
@@ -49,6 +50,16 @@ _NAMED: Final[dict[str, Callable[[int, int], PreprocessSpec]]] = {
     "tutorial": lambda h, w: _half(h, w, interpolation="bilinear", crop_pct=0.875),
 }
 FAMILIES: Final = tuple(_NAMED)
+
+
+def at_size(spec: PreprocessSpec, height: int, width: int) -> PreprocessSpec:
+    """The same preprocessing for another size of the network's input, in pixels: the crop keeps its share."""
+    resize_px = spec.resize_px
+    if isinstance(resize_px, int):
+        resize_px = round(resize_px * min(height, width) / min(spec.height, spec.width))
+    elif resize_px is not None:
+        resize_px = (round(resize_px[0] * height / spec.height), round(resize_px[1] * width / spec.width))
+    return replace(spec, height=height, width=width, resize_px=resize_px)
 
 
 def preprocess_named(name: str, height: int, width: int) -> PreprocessSpec:

@@ -13,6 +13,7 @@ from app.domain import PreprocessSpec
 from app.errors import SetupError
 from app.model.package import WEIGHTS_NAME, ModelPackage, file_sha256, save_package
 from app.model.precision import computes_in_bfloat16
+from app.model.preprocessing import at_size
 from app.training.augment import changed
 from app.training.card import CardFacts, model_card
 from app.training.card_quality import Beyond
@@ -22,7 +23,7 @@ from app.training.loop import EpochReport, StepReport, Trainer
 from app.training.measure import answers_of, measure_out_of_scope
 from app.training.recipe import Recipe, load_recipe
 from app.training.report import Evaluation, evaluate_logits
-from app.training.start import load_start, random_start, spec_of_size
+from app.training.start import load_start, random_start
 
 CHECKPOINT_NAME: Final = "checkpoint.pt"
 RECIPE_NAME: Final = "recipe.json"
@@ -84,7 +85,7 @@ def run(config: RunConfig, listen: Listener, draw: Draw = lambda out, classes, e
     try:
         claim(config.out, config.recipe)
         size = config.recipe.image_size
-        kept = spec_of_size(spec, (size, size)) if size else spec
+        kept = at_size(spec, size, size) if size else spec
         dataset = load_dataset(config.data, kept, lambda done, total: listen(LoadReport(done, total)))
         others = None
         if config.out_of_scope is not None:  # before training: what is wrong with them is better told now

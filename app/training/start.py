@@ -12,6 +12,7 @@ from app.errors import PackageError, SetupError
 from app.model.checkpoints.efficientnet import read_backbone
 from app.model.checkpoints.read import open_tensors
 from app.model.package import ModelPackage, file_sha256
+from app.model.preprocessing import at_size
 from app.model.resize import resize_state
 from app.model.sources import load_model
 from app.model.variants import ViTConfig, variant
@@ -106,7 +107,7 @@ def load_start(source: str, recipe: Recipe) -> Start:
     return Start(
         architecture=package.architecture,
         config=replace(config, representation_size=None),
-        spec=_cropped(spec_of_size(package.preprocess, config.img_size), recipe),
+        spec=_cropped(at_size(package.preprocess, *config.img_size), recipe),
         weights=weights,
         name=_name(source, package),
         sha256=package.sha256 or _digest(weights),
@@ -156,17 +157,6 @@ def _digest(weights: dict[str, Tensor]) -> str:
         digest.update(f"{name}{tuple(value.shape)}".encode())
         digest.update(value.contiguous().numpy().data)
     return digest.hexdigest()
-
-
-def spec_of_size(spec: PreprocessSpec, size: tuple[int, int]) -> PreprocessSpec:
-    """The same preprocessing for another size: the crop stays the same share of the image."""
-    height, width = size
-    resize_px = spec.resize_px
-    if isinstance(resize_px, int):
-        resize_px = round(resize_px * min(size) / min(spec.height, spec.width))
-    elif resize_px is not None:
-        resize_px = (round(resize_px[0] * height / spec.height), round(resize_px[1] * width / spec.width))
-    return replace(spec, height=height, width=width, resize_px=resize_px)
 
 
 def _cropped(spec: PreprocessSpec, recipe: Recipe) -> PreprocessSpec:

@@ -20,6 +20,7 @@ from app.model.checkpoints.rules import Dims, Layout, write
 from app.model.checkpoints.transformers_config import hf_config, hf_preprocessor
 from app.model.package import CONFIG_NAME, TIMM_ARGS, WEIGHTS_NAME, ModelPackage, load_package, read_json
 from app.model.variants import ViTConfig
+from app.model.whole import written_whole
 
 FORMATS: Final[dict[str, tuple[Layout, ...]]] = {
     "timm": timm.LAYOUTS,
@@ -122,24 +123,28 @@ def _documents(kind: str, layout: Layout, package: ModelPackage, folder: Path) -
 
 def _save(destination: Path, tensors: Mapping[str, Tensor], documents: Mapping[str, dict[str, Any]]) -> None:
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        if destination.suffix == ".npz":
-            np.savez(destination, **{name: _array(tensor) for name, tensor in tensors.items()})  # type: ignore[arg-type]
-        elif destination.suffix in _TORCH:
-            torch.save({name: tensor.clone() for name, tensor in tensors.items()}, destination)
-        else:
-            weights = destination
-            if destination.suffix != ".safetensors":
-                destination.mkdir()
-                weights = destination / WEIGHTS_NAME
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, weights, {"format": "pt"})
-            weights.chmod(0o644)
-            if destination.is_dir():
-                for name, content in documents.items():
-                    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-                    (destination / name).write_text(text, encoding="utf-8")
+        with written_whole(destination) as draft:
+            _write(draft, tensors, documents)
     except (OSError, SafetensorError, RuntimeError) as error:  # a full disk is each of them, by format
         raise PackageError(f"{destination}: cannot be written: {error}") from error
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], documents: Mapping[str, dict[str, Any]]) -> None:
+    if path.suffix == ".npz":
+        np.savez(path, **{name: _array(tensor) for name, tensor in tensors.items()})  # type: ignore[arg-type]
+        return
+    if path.suffix in _TORCH:
+        torch.save({name: tensor.clone() for name, tensor in tensors.items()}, path)
+        return
+    weights = path
+    if path.suffix != ".safetensors":
+        path.mkdir()
+        weights = path / WEIGHTS_NAME
+        for name, content in documents.items():
+            text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+            (path / name).write_text(text, encoding="utf-8")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, weights, {"format": "pt"})
+    weights.chmod(0o644)
 
 
 def _array(tensor: Tensor) -> np.ndarray[Any, Any]:

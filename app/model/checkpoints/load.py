@@ -23,7 +23,7 @@ from app.model.checkpoints.unstack import unstacked
 from app.model.labels.choose import choose_labels
 from app.model.labels.imagenet import LabelSet
 from app.model.package import DEAD_HEAD, ModelPackage
-from app.model.preprocessing import preprocess_named
+from app.model.preprocessing import at_size, preprocess_named
 from app.model.resize import ResizeMode, resize_patches, resize_state
 from app.model.variants import VARIANTS, ViTConfig, variant
 from app.model.vit import VisionTransformer
@@ -220,21 +220,9 @@ def _preprocess(
     if options.preprocess is not None:
         return preprocess_named(options.preprocess, height, width), None
     if facts.preprocess is not None:
-        return _at_size(facts.preprocess, height, width), None
+        return at_size(facts.preprocess, height, width), None
     family = _family(layout, path, config)
     return preprocess_named(family, height, width), f"assumed: images prepared as for {family} (--preprocess)"
-
-
-def _at_size(spec: PreprocessSpec, height: int, width: int) -> PreprocessSpec:
-    """The same way to prepare an image for another size of it: the crop keeps its share."""
-    if (spec.height, spec.width) == (height, width):
-        return spec
-    resize = spec.resize_px
-    if isinstance(resize, tuple):
-        resize = (round(resize[0] * height / spec.height), round(resize[1] * width / spec.width))
-    elif resize is not None:
-        resize = round(resize * min(height, width) / min(spec.height, spec.width))
-    return replace(spec, height=height, width=width, resize_px=resize)
 
 
 def _family(layout: Layout, path: Path, config: ViTConfig) -> str:
