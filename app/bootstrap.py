@@ -68,7 +68,9 @@ async def open_classifier(
     )
     # Two rounds of batches, one running and one waiting, are let in whatever the rate: below that, refusals to
     # clients that ask again at once cost the lanes their cores, the measured rate sinks, and more is refused.
-    admission = AdmissionPolicy(settings.max_wait_ms / 1000, 2 * lanes * max_batch_size)
+    # And a request with several images on an idle service is not refused for its own.
+    always_admit = max(2 * lanes * max_batch_size, settings.max_images_per_request)
+    admission = AdmissionPolicy(settings.max_wait_ms / 1000, always_admit)
     decoders = DecodePool(settings.decode_threads or cores, spec, DecodeLimits(settings.max_pixels))
     classifier = Classifier(
         info, engine, decoders, slots, ClassifierConfig(admission, settings.request_timeout_ms / 1000), observer

@@ -10,7 +10,7 @@ from typing import Final
 from app.domain import Classification, Confidence, ModelInfo, Prediction, Timing
 from app.engine.client import EngineClient, NullObserver, Observer, Outcome, Status
 from app.engine.slots import SlotPool
-from app.errors import DeadlineExceeded, Draining, InferenceFailed, InvalidTopK, NotReady, Overloaded, VitServeError
+from app.errors import DeadlineExceeded, Draining, InferenceFailed, InvalidTopK, NotReady, Overloaded
 from app.imaging.pool import DecodePool
 from app.scheduling.job import Job
 from app.scheduling.policy import AdmissionPolicy, admit, expected_wait_s
@@ -115,7 +115,7 @@ class Classifier:
         except TimeoutError as error:
             outcome = "error"
             raise DeadlineExceeded(f"no answer within {timeout_s * 1000:.0f} ms") from error
-        except VitServeError:
+        except Exception:
             outcome = "error"
             raise
         finally:
@@ -160,12 +160,17 @@ class Classifier:
             case Status.FAILED:
                 raise InferenceFailed("the engine has failed or is stuck; see the log")
 
+    @property
+    def _seconds_per_image(self) -> float:
+        """How often an image leaves under load: what is slower, decoding or the network, sets the pace."""
+        return max(self._engine.seconds_per_image, self._decoders.seconds_per_image)
+
     def _expected_wait_s(self) -> float:
-        return expected_wait_s(self._slots.in_use, self._engine.seconds_per_image)
+        return expected_wait_s(self._slots.in_use, self._seconds_per_image)
 
     def _retry_after(self, timeout_s: float | None) -> float | None:
         timeout_s = timeout_s or self._config.request_timeout_s
-        return admit(self._slots.in_use, self._engine.seconds_per_image, timeout_s, self._config.admission)
+        return admit(self._slots.in_use, self._seconds_per_image, timeout_s, self._config.admission)
 
 
 def _overloaded(retry_after_s: float) -> Overloaded:

@@ -1,7 +1,7 @@
 import asyncio
 import io
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -150,6 +150,20 @@ async def fill(p: Place, count: int) -> list["asyncio.Task[Any]"]:
     return tasks
 
 
+def test_the_slower_of_decoding_and_network_sets_the_pace() -> None:
+    async def run() -> None:
+        async with place(max_wait_s=0.5, always_admit=2) as p:
+            p.decoders._seconds_per_image = 0.2
+            tasks = await fill(p, 3)
+            with pytest.raises(Overloaded) as caught:
+                await p.classifier.classify(png(9))
+            assert 0 < caught.value.retry_after_s < 0.2
+            p.runner.gate.set()
+            await asyncio.gather(*tasks)
+
+    asyncio.run(run())
+
+
 def test_without_a_slot_the_answer_is_at_once_and_honest() -> None:
     async def run() -> None:
         async with place(slots=4) as p:
@@ -191,22 +205,22 @@ def test_deadline_in_the_queue_is_answered_at_once() -> None:
     asyncio.run(run())
 
 
-def slow_decoder(p: Place, hold: threading.Event, started: threading.Event) -> None:
-    real: Callable[..., None] = p.decoders._preprocess
+def slow_decoder(p: Place, hold: threading.Event, started: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = p.decoders._decode
 
-    def preprocess(data: bytes, out: Pixels) -> None:
+    def decode(held: list[bytes], out: Pixels) -> None:
         started.set()
         assert hold.wait(10)
-        real(data, out=out)
+        real(held, out)
 
-    p.decoders._preprocess = preprocess
+    monkeypatch.setattr(p.decoders, "_decode", decode)
 
 
-def test_a_slot_stays_taken_while_a_decoder_may_still_write_to_it() -> None:
+def test_a_slot_stays_taken_while_a_decoder_may_still_write_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         async with place(slots=1) as p:
             hold, started = threading.Event(), threading.Event()
-            slow_decoder(p, hold, started)
+            slow_decoder(p, hold, started, monkeypatch)
             leaving = asyncio.create_task(p.classifier.classify(png(3)))
             await until(started.is_set)
             leaving.cancel()
@@ -223,11 +237,11 @@ def test_a_slot_stays_taken_while_a_decoder_may_still_write_to_it() -> None:
     asyncio.run(run())
 
 
-def test_deadline_while_decoding() -> None:
+def test_deadline_while_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         async with place() as p:
             hold, started = threading.Event(), threading.Event()
-            slow_decoder(p, hold, started)
+            slow_decoder(p, hold, started, monkeypatch)
             with pytest.raises(DeadlineExceeded):
                 await p.classifier.classify(png(3), timeout_s=0.05)
             hold.set()

@@ -41,7 +41,7 @@ def create_app(settings: Settings, classifier: Classifier, telemetry: Metrics) -
             allow_headers=["*"],
             expose_headers=["Server-Timing", "X-Request-ID", "Retry-After"],
         )
-    app.add_middleware(Tracking, metrics=telemetry)
+    app.add_middleware(Tracking, metrics=telemetry, draining=lambda: classifier.status is Status.DRAINING)
 
     app.add_exception_handler(VitServeError, handle_known)
     app.add_exception_handler(HTTPException, handle_http)

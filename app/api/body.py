@@ -30,7 +30,7 @@ async def read_images(request: Request, max_images: int, timeout_s: float) -> Im
     """
     try:
         async with asyncio.timeout(timeout_s):
-            body = await request.body()
+            body = b"".join([chunk async for chunk in request.stream()])  # request.body() would keep it
     except TimeoutError as error:
         raise BodyTimeout(f"the body did not arrive within {timeout_s:.1f} s") from error
     except ClientDisconnect as error:

@@ -25,12 +25,12 @@ _CLIENT_GONE = 499
 class Tracking:
     """Outermost: gives each answer its `X-Request-ID` and counts it under the route's template.
 
-    Answers too where nobody else will: after a bug, and when the drain timeout cuts a request off. Takes HEAD for
-    GET, since the server leaves the body out by itself.
+    Answers too where nobody else will: after a bug, and when the drain timeout cuts a request off. While the service
+    drains, each answer also ends its connection. Takes HEAD for GET, since the server leaves the body out by itself.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(self, app: ASGIApp, metrics: Metrics, draining: Callable[[], bool]) -> None:
+        self._app, self._metrics, self._draining = app, metrics, draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -46,7 +46,10 @@ class Tracking:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message.setdefault("headers", []).append((HEADER, request_id(scope).encode()))
+                headers = message.setdefault("headers", [])
+                headers.append((HEADER, request_id(scope).encode()))
+                if self._draining():  # a client that stays would find its connection reset under a request
+                    headers.append((b"connection", b"close"))
             await send(message)
 
         try:

@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from app.engine.client import EngineConfig, NullObserver, Observer, Outcome, Runner, Scores, Status
 from app.engine.slots import SlotPool
@@ -14,6 +15,7 @@ from app.scheduling.job import Job
 from app.scheduling.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
+_BATCHES_IN_VAIN: Final = 3  # of which no image was answered, before the device itself is suspected
 Answer = tuple[Job, Outcome | VitServeError]
 
 
@@ -112,6 +114,7 @@ class Engine:
         try:
             runner.warm_up()
             self._loop.call_soon_threadsafe(self._lane_is_warm)
+            in_vain = 0
             while (plan := self._scheduler.next_batch()) is not None:
                 self._busy_since[index] = self._clock()
                 answers: list[Answer] = [
@@ -119,10 +122,14 @@ class Engine:
                 ]
                 if plan.run:
                     answers += self._run(runner, plan.run)
-                del self._busy_since[index]
+                    in_vain = 0 if any(isinstance(answer, Outcome) for _, answer in answers) else in_vain + 1
                 for job, _ in answers:
                     self._slots.release(job.slot)
                 self._loop.call_soon_threadsafe(self._settle, answers)
+                if in_vain == _BATCHES_IN_VAIN:
+                    in_vain = 0
+                    runner.warm_up()  # a device that is broken for good fails here too, which ends this lane
+                del self._busy_since[index]
         except BaseException as error:  # the last line of defence: nobody may wait for a dead lane
             logger.exception("engine lane %d died", index)
             self._loop.call_soon_threadsafe(self._fail, error)

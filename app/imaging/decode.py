@@ -19,6 +19,8 @@ _EXIF_ORIENTATION: Final = 0x0112
 # libtiff's own limit too. Files in the wild have about ten; 0.3 MB of scans that say nothing took 80 s to decode.
 _MAX_JPEG_SCANS: Final = 100
 _BAND_PX: Final = 2**22
+# JPEG's own. Pillow keeps a table as long as a side to resize it: for a PNG of 50 million x 1 pixels, 1.6 GB.
+_MAX_SIDE_PX: Final = 0xFFFF
 
 # Python keeps every distinct text that it has warned of; texts made of strangers' bytes would pile up.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -42,6 +44,8 @@ def decode(data: bytes, limits: DecodeLimits) -> Pixels:
     width, height = image.size
     if width * height > limits.max_pixels:
         raise TooManyPixels(f"the image has {width} x {height} pixels; the limit is {limits.max_pixels} in all")
+    if max(width, height) > _MAX_SIDE_PX:
+        raise TooManyPixels(f"the image has {width} x {height} pixels; the limit is {_MAX_SIDE_PX} for a side")
     if width * height == 0:
         raise CorruptImage(f"the image has {width} x {height} pixels, which is nothing to look at")
     try:

@@ -1,6 +1,7 @@
 import base64
 import json
 import time
+import tracemalloc
 from collections.abc import Sequence
 
 import pytest
@@ -49,6 +50,19 @@ def field(name: str, content: bytes) -> bytes:
 )
 async def test_envelopes(body: bytes, content_type: str, expected: Sequence[bytes], many: bool) -> None:
     assert await read(body, content_type) == Images(list(expected), many)
+
+
+async def test_what_is_kept_of_a_form_are_its_images() -> None:
+    headers = [(b"content-type", FORM.encode())]
+    chunks = [field("image", bytes(2**20)), b"--x--"]
+    request = Request({"type": "http", "method": "POST", "headers": headers}, body_of(*chunks))
+    del chunks
+    tracemalloc.start()
+    images = await read_images(request, 4, timeout_s=10)
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(images.items) == 1
+    assert 2**20 <= kept < 1.5 * 2**20
 
 
 @pytest.mark.parametrize(

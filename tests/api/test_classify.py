@@ -95,6 +95,25 @@ async def test_several_images_come_back_in_order_and_a_bad_one_harms_nobody() ->
             assert [r["code"] for r in results if "code" in r] == codes[: count - 2]
 
 
+async def test_a_bug_met_by_one_image_harms_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with service() as s:
+        real = s.classifier._decode
+
+        async def decode(data: bytes, slot: int) -> None:
+            await real(data, slot)
+            if data == BLUE:
+                s.classifier._slots.release(slot)
+                raise MemoryError
+
+        monkeypatch.setattr(s.classifier, "_decode", decode)
+        answer = await s.client.post(URL, files=[("image", BLUE), ("image", RED)])
+        bad, good = answer.json()["results"]
+        alone = (await s.client.post(URL, content=RED)).json()
+        assert bad["code"] == "internal_error"
+        assert set(good) == set(alone) - {"request_id"}
+        assert s.counted("vit_jobs_total", outcome="error") == 1
+
+
 @pytest.mark.parametrize(
     ("content", "headers", "status", "code"),
     [
@@ -169,7 +188,7 @@ async def test_a_full_house_refuses_at_the_door() -> None:
 
 
 async def test_refused_before_the_body_is_read() -> None:
-    async with service(max_body_bytes=4096) as s:
+    async with service(max_body_bytes=4096, max_images_per_request=4) as s:
         sent: list[dict[str, object]] = []
 
         async def receive() -> dict[str, object]:

@@ -27,11 +27,14 @@ async def test_unknown_routes_and_wrong_methods() -> None:
 async def test_probes_follow_the_life_of_the_service() -> None:
     async with service() as s:
         for path in ("/livez", "/readyz"):
-            assert (await s.client.get(path)).json() == {"status": "ready"}
+            answer = await s.client.get(path)
+            assert answer.json() == {"status": "ready"}
+            assert "connection" not in answer.headers
         s.classifier.drain()
         assert (await s.client.get("/readyz")).status_code == 503
         assert (await s.client.get("/livez")).status_code == 200
-        assert (await s.client.post("/v1/classify", content=picture())).status_code == 200
+        answer = await s.client.post("/v1/classify", content=picture())
+        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
         s.classifier._engine._status = Status.FAILED  # type: ignore[attr-defined]
         assert (await s.client.get("/livez")).status_code == 503
         assert (await s.client.get("/readyz")).status_code == 503

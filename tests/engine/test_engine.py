@@ -161,6 +161,38 @@ def test_one_bad_image_fails_alone(poisoned: set[int]) -> None:
     asyncio.run(run())
 
 
+class Breaking(Poisoned):
+    """Fails at every image; its warm-up fails, too, once the device is `dead`."""
+
+    dead = False
+
+    def __init__(self) -> None:
+        super().__init__(set(range(64)), RuntimeError("an illegal memory access was encountered"))
+
+    def warm_up(self) -> None:
+        if self.dead:
+            raise self.error
+
+
+def test_a_device_that_answers_nothing_any_more_has_failed() -> None:
+    async def run() -> None:
+        runner = Breaking()
+        async with house(runner) as h:
+            await h.engine.ready()
+            for _ in range(4):  # it may have been the images
+                with pytest.raises(InferenceFailed, match="on this image"):
+                    await h.engine.submit(h.job())
+            assert h.engine.status() is Status.READY
+            runner.dead = True
+            for _ in range(2):
+                with pytest.raises(InferenceFailed):
+                    await h.engine.submit(h.job())
+            await until(lambda: h.engine.status() is Status.FAILED)
+            assert h.slots.in_use == 0
+
+    asyncio.run(run())
+
+
 class Small(EchoRunner):
     """Has memory for two images."""
 

@@ -188,6 +188,14 @@ def test_a_bomb_is_refused_by_its_header(kind: str) -> None:
         decode(bombs()[kind], DecodeLimits())
 
 
+@pytest.mark.parametrize("size", [(65_536, 1), (1, 65_536)])
+def test_a_side_may_be_as_long_as_a_jpegs(size: tuple[int, int]) -> None:
+    with pytest.raises(TooManyPixels, match="65535 for a side"):
+        decode(encoded(Image.new("RGB", size), "PNG"), DecodeLimits())
+    longest = (min(size[0], 65_535), min(size[1], 65_535))
+    assert decode(encoded(Image.new("RGB", longest), "PNG"), DecodeLimits()).shape == (longest[1], longest[0], 3)
+
+
 def test_the_limit_is_exact() -> None:
     data = encoded(scene(size=(40, 25)), "PNG")
     assert decode(data, DecodeLimits(1000)).shape == (25, 40, 3)

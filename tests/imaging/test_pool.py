@@ -1,5 +1,7 @@
 import io
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -58,3 +60,27 @@ def test_its_threads_compute_on_one_core() -> None:
     pool = DecodePool(1, SPEC, DecodeLimits())
     assert pool._executor.submit(torch.get_num_threads).result(10) == 1
     pool.close()
+
+
+def test_what_is_cancelled_keeps_no_bytes() -> None:
+    pool = DecodePool(1, SPEC, DecodeLimits())
+    hold = threading.Event()
+    blocker = pool._executor.submit(hold.wait, 10)
+    data = png((9, 9, 9))
+    before = sys.getrefcount(data)
+    future = pool.submit(data, np.zeros((8, 8, 3), np.uint8))
+    assert sys.getrefcount(data) > before
+    assert future.cancel()
+    assert sys.getrefcount(data) == before
+    hold.set()
+    blocker.result(10)
+    pool.close()
+
+
+def test_it_knows_its_pace() -> None:
+    pool = DecodePool(2, SPEC, DecodeLimits())
+    assert pool.seconds_per_image == 0
+    started_at = time.perf_counter()
+    pool.submit(png((1, 2, 3)), np.zeros((8, 8, 3), np.uint8)).result(10)
+    pool.close()
+    assert 0 < pool.seconds_per_image < (time.perf_counter() - started_at) / 2

@@ -1,6 +1,7 @@
 """Owns `POST /v1/classify`; does not unpack bodies or decide statuses."""
 
 import asyncio
+import logging
 import math
 import time
 from typing import Any, Final
@@ -19,6 +20,7 @@ from app.classifier import Classifier
 from app.domain import Classification
 from app.errors import InvalidTimeout, InvalidTopK, RequestError, Unavailable, VitServeError
 
+logger = logging.getLogger(__name__)
 router = APIRouter()
 _LEAST_TIMEOUT_S: Final = 1e-6  # still a number of seconds, where 0 would mean none
 _FAILURES: Final[dict[int | str, dict[str, Any]]] = {
@@ -69,6 +71,9 @@ async def _classify_many(
             return await classifier.classify(item, top_k=top_k, timeout_s=timeout_s)
         except VitServeError as error:
             return error
+        except Exception:  # a bug, which must not cost the other images their answers
+            logger.exception("an image failed")
+            return VitServeError("an internal error happened on this image; the log has it")
 
     answers = await asyncio.gather(*map(one, items))
     if all(isinstance(answer, Unavailable) for answer in answers):
