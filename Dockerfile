@@ -36,8 +36,9 @@ FROM python:3.11-slim-bookworm
 RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin vit
 COPY --from=build /opt/vit-serve /opt/vit-serve
 
-# Nothing is written at run time, so the root file system may be read-only.
-ENV PATH=/opt/vit-serve/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# Nothing is written at run time, so the root file system may be read-only. The host is a variable, and no option of the
+# command, so that it holds for any command, and can be changed like every other.
+ENV PATH=/opt/vit-serve/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 VIT_HOST=0.0.0.0
 
 # By number, so that Kubernetes' runAsNonRoot can tell that it is not root.
 USER 10001:10001
@@ -47,4 +48,4 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["pyt
     "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ.get('VIT_PORT', '8000') + '/readyz', timeout=4)"]
 
 ENTRYPOINT ["vit-serve"]
-CMD ["serve", "--host", "0.0.0.0"]
+CMD ["serve"]

@@ -18,8 +18,8 @@ class Settings(BaseSettings):
         str,
         Field(
             description="What to serve: `embedded`, a model package's directory, a checkpoint, "
-            "`hf-hub:owner/name[@revision]` (downloaded once), `random:<variant>` (random weights, for load tests) or "
-            "`noop` (no forward pass, to measure all the rest)."
+            "`hf-hub:owner/name[@revision]` (fetched when the hub has a newer commit), `random:<variant>` (random "
+            "weights, for load tests) or `noop` (no forward pass, to measure all the rest)."
         ),
     ] = "embedded"
     device: Annotated[
@@ -76,7 +76,7 @@ class Settings(BaseSettings):
         int, Field(ge=1024, description="Largest request body; larger ones get 413 before they are read whole.")
     ] = 16 * 2**20
     max_pixels: Annotated[
-        int, Field(ge=1, description="Most pixels in one image, judged by its header before decoding.")
+        int, Field(ge=1, le=178_956_970, description="Most pixels in one image, by its header; Pillow reads no larger.")
     ] = 50_000_000
     max_images_per_request: Annotated[int, Field(ge=1, le=4096, description="Most images in one request.")] = 32
     max_open_requests: Annotated[

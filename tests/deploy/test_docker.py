@@ -133,10 +133,23 @@ def compose() -> list[str]:
 
 
 def test_compose_understands_its_file() -> None:
-    config = yaml.safe_load(output(*compose(), "config", env={"PORT": "8123", "BIND": "0.0.0.0"}))
+    config = yaml.safe_load(output(*compose(), "config", env={"PORT": "8123", "BIND": "0.0.0.0", "MODELS": "/srv"}))
     assert set(config["services"]) == {"vit-serve", "prometheus"}
     (port,) = config["services"]["vit-serve"]["ports"]
     assert str(port["published"] if isinstance(port, dict) else port.split(":")[-2]) == "8123"
+    (models,) = config["services"]["vit-serve"]["volumes"]
+    if isinstance(models, str):  # the older program's
+        assert models == "/srv:/models:ro"
+    else:
+        assert (models["source"], models["target"], models["read_only"]) == ("/srv", "/models", True)
+
+
+def test_compose_gives_the_service_a_gpu() -> None:
+    files = ("-f", "docker-compose.yml", "-f", "deploy/docker-compose.gpu.yml")
+    service = yaml.safe_load(output(*compose(), *files, "config"))["services"]["vit-serve"]
+    (device,) = service["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+    assert (service["environment"]["VIT_DEVICE"], service["read_only"]) == ("cuda", True)
 
 
 def test_compose_starts_the_service_locked_in_and_stops_it(image: str) -> None:

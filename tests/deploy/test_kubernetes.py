@@ -101,7 +101,8 @@ def test_every_port_is_the_one_that_the_image_listens_on() -> None:
 
 def test_the_grace_period_outlasts_the_drain() -> None:
     settings = settings_from(environment())
-    assert settings.drain_delay_s > container()["readinessProbe"]["periodSeconds"]
+    probe = container()["readinessProbe"]
+    assert settings.drain_delay_s > probe["periodSeconds"] * probe["failureThreshold"]
     assert pod()["terminationGracePeriodSeconds"] >= settings.drain_delay_s + settings.drain_timeout_s + 5
     defaults = settings_from(COMPOSE["environment"])
     assert (
@@ -135,6 +136,22 @@ def test_every_file_of_a_kustomization_is_there_and_every_file_belongs_to_one() 
             target = (path.parent / name).resolve()
             used.add(target / "kustomization.yaml" if target.is_dir() else target)
     assert used == {path.resolve() for path in KUBERNETES.rglob("*.yaml")}
+
+
+def test_the_overlays_image_is_called_as_in_the_base() -> None:
+    (of_base,), (of_overlay,) = (
+        load(path / "kustomization.yaml")["images"] for path in (BASE, KUBERNETES / "overlays/gpu")
+    )
+    assert of_base["name"] == of_overlay["name"] == container()["image"]
+    assert "newName" not in of_base, "the overlay would not find the image by its name any more"
+
+
+def test_what_selects_pods_selects_these() -> None:
+    (pair,) = load(BASE / "kustomization.yaml")["labels"]
+    assert pair["includeSelectors"]
+    (spread,) = pod()["topologySpreadConstraints"]
+    assert spread["labelSelector"]["matchLabels"] == pair["pairs"]
+    assert load(BASE / "budget.yaml")["spec"]["selector"]["matchLabels"] == pair["pairs"]
 
 
 def test_a_patch_names_what_it_patches() -> None:
