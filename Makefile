@@ -1,8 +1,8 @@
 # Every command of this project. `make` lists them. Options: PORT HOST MODEL DATA OUT PYTHON.
 PYTHON ?= python3
-PORT ?= 8000
-HOST ?= 127.0.0.1
-MODEL ?= embedded
+PORT ?= $(or $(VIT_PORT),8000)
+HOST ?= $(or $(VIT_HOST),127.0.0.1)
+MODEL ?= $(or $(VIT_MODEL),embedded)
 OUT ?= runs/model
 BIN := .venv/bin
 

@@ -52,6 +52,8 @@ def error_response(request: Request, error: errors.VitServeError) -> JSONRespons
 async def handle_known(request: Request, error: Exception) -> JSONResponse:
     """For everything raised on purpose."""
     assert isinstance(error, errors.VitServeError)
+    if STATUS.get(type(error), 500) == 500:
+        logger.error("request %s failed: %s", request_id(request.scope), error)
     return error_response(request, error)
 
 
