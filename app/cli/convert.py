@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _FORMATS: Final = ("timm", "hf", "torchvision", "npz")
 _LARGEST_PATCH_PX: Final = 64
+_INWARD: Final = ("heads", "variant", "size", "patch_size", "preprocess", "labels", "drop_unused", "for_training")
 _DESCRIPTION: Final = (
     "Brings a checkpoint of timm (the tutorial, DeiT), Hugging Face, torchvision or Google's JAX code into a model "
     "package that `vit-serve serve --model DST` takes. SRC is a file (.safetensors, .pth, .bin, .npz) or a folder as "
@@ -66,8 +67,6 @@ def run(args: Namespace) -> int:
 
 
 def _into_package(args: Namespace) -> int:
-    from safetensors import SafetensorError
-
     from app.model import hub
     from app.model.checkpoints.load import read_checkpoint
     from app.model.package import save_package
@@ -76,16 +75,17 @@ def _into_package(args: Namespace) -> int:
 
     if args.destination.exists():
         raise PackageError(f"{args.destination}: is there already; nothing was written")
+    options = _options(args)
     kind, _, reference = args.source.partition(":")
     snapshot = hub.download(reference) if kind == hub.SCHEME else None
-    result = read_checkpoint(snapshot.path if snapshot else Path(args.source), _options(args))
+    result = read_checkpoint(snapshot.path if snapshot else Path(args.source), options)
     package = from_hub(result.package, snapshot) if snapshot else result.package
     name = snapshot.repository if snapshot else Path(args.source).name
     source = {"name": name, "format": result.layout, "sha256": dict(result.sha256)}
     try:
         with written_whole(args.destination) as draft:
             save_package(draft, package, result.dtype, {"checkpoint": source})
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise PackageError(f"{args.destination}: cannot be written: {error}") from error
     config, spec = package.network.config, package.preprocess
     parameters = sum(parameter.numel() for parameter in package.network.parameters())
@@ -107,6 +107,9 @@ def _into_package(args: Namespace) -> int:
 def _back(args: Namespace) -> int:
     from app.model.checkpoints.export import export_package
 
+    if given := [name for name in _INWARD if getattr(args, name)]:
+        option = "--" + given[0].replace("_", "-")
+        raise ArgumentError(None, f"{option} has no meaning with --to, which writes the package as it is")
     result = export_package(Path(args.source), args.to, args.destination)
     sys.stdout.write(f"format: {result.layout}\n")
     _tell(result.remarks)

@@ -131,14 +131,19 @@ def _mapping(pairs: Sequence[str]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
+def _number_of(name: str, numbers: dict[str, int]) -> int | None:
+    return numbers.get(name, numbers.get(name.casefold()))
+
+
 def _truths(files: "ImageFiles", labels: Sequence[str], mapping: dict[str, str], ignore: bool) -> dict[str, int | None]:
-    """Image → class index; names are compared regardless of case. Raises DatasetError, ArgumentError."""
+    """Image → class index; names are compared exactly, then regardless of case. Raises DatasetError, ArgumentError."""
     from app.training.dataset import class_of
 
-    numbers = {label.casefold(): i for i, label in reversed(list(enumerate(labels)))}
-    if wrong := [label for label in mapping.values() if label.casefold() not in numbers]:
+    backwards = list(enumerate(labels))[::-1]  # of two alike the first counts
+    numbers = {label.casefold(): i for i, label in backwards} | {label: i for i, label in backwards}
+    if wrong := [label for label in mapping.values() if _number_of(label, numbers) is None]:
         raise ArgumentError(None, f"--map: the model has no class {wrong[0]!r}; it has {_few(labels)}")
-    found = {name: numbers.get(mapping.get(class_of(name), class_of(name)).casefold()) for name in files.names}
+    found = {name: _number_of(mapping.get(class_of(name), class_of(name)), numbers) for name in files.names}
     unknown = sorted({class_of(name) for name, number in found.items() if number is None})
     known: dict[str, int | None] = {name: number for name, number in found.items() if number is not None}
     if unknown and not ignore:

@@ -131,10 +131,11 @@ def _configure_recipe(parser: ArgumentParser) -> None:
 def _config(args: Namespace) -> "RunConfig":
     from app.engine.runners.device import choose_device
     from app.training.run import RunConfig, choose_precision
+    from app.training.start import takes_backbone
 
     defaults = fine_tuning_recipe() if args.start else Recipe()
     recipe = load_recipe(args.recipe) if args.recipe else defaults
-    if args.start and Path(args.start).name != recipe.start:
+    if args.start and Path(args.start).name != recipe.start and not takes_backbone(args.start, recipe):
         recipe = replace(recipe, variant="")  # the start's, unless the flag says another, which is refused
     try:
         recipe = replace(recipe, **{name: value for name in _FLAGS if (value := getattr(args, name)) is not None})

@@ -23,8 +23,8 @@ def fold_normalisation(network: VisionTransformer, spec: PreprocessSpec) -> None
     exact, where there is no padding; and better rounded than normalised values in bfloat16, because
     the input is not rounded at all. It saves most of what preparing a batch costs. A hybrid and a convolutional stem
     are padded with zeros, which stand for the mean colour: to their input the remainder 128 - 255·mean is added
-    instead; packages trained here have none. Batch normalisations, standardised weights and 2-D position tables, too,
-    are computed once and for all.
+    instead; of packages trained here only the paper's hybrids have one. Batch normalisations, standardised weights and
+    2-D position tables, too, are computed once and for all.
     """
     standardise(network)
     for layer in network.modules():

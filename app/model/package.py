@@ -112,10 +112,16 @@ def save_package(
     dtype: torch.dtype = torch.float32,
     notes: Mapping[str, object] | None = None,
 ) -> str:
-    """Writes a package and returns the SHA-256 of its weights; `notes` go beside ours under `vit_serve`."""
+    """Writes a package and returns the SHA-256 of its weights; `notes` go beside ours under `vit_serve`.
+
+    Raises OSError.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().to(dtype).contiguous() for name, tensor in package.network.state_dict().items()}
-    save_file(state, directory / WEIGHTS_NAME, metadata={"format": "pt"})
+    try:
+        save_file(state, directory / WEIGHTS_NAME, metadata={"format": "pt"})
+    except SafetensorError as error:  # a full disk, too
+        raise OSError(str(error)) from error
     (directory / WEIGHTS_NAME).chmod(0o644)  # safetensors makes it its owner's alone, and a container is somebody else
     config = package.network.config
     preprocess, own_preprocess = preprocess_to_timm(package.preprocess)

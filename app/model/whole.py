@@ -10,10 +10,11 @@ from pathlib import Path
 def written_whole(destination: Path) -> Iterator[Path]:
     """A path to write a file or folder to, which is at `destination` only once the block has ended well.
 
-    It lies beside it, on the same disk; what was begun is removed if anything stops it. Raises OSError.
+    It lies beside it, on the same disk. A file that is there is replaced; what was begun is removed if anything stops
+    it. Raises OSError.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{destination.name}.", dir=destination.parent) as folder:
         draft = Path(folder) / destination.name
         yield draft
-        draft.rename(destination)
+        draft.replace(destination)

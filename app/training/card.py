@@ -51,7 +51,8 @@ def model_card(facts: CardFacts) -> str:
         f"Split: {facts.train_images:,} to train on, {judged:,} held out for validation, the same share of every class "
         f"drawn with seed {facts.recipe.seed}. There is no third part: all below is of the validation images.\n"
         f"Every image is resized to {spec.height} x {spec.width} px ({spec.interpolation}, crop mode {spec.crop_mode}) "
-        f"and normalised with mean {spec.mean} and standard deviation {spec.std}, the same in training and in serving.",
+        f"and normalised with mean {spec.mean} and standard deviation {spec.std}, the same in training and in serving."
+        f"{_enlarged(facts)}",
         "## Recipe",
         f"{_origin(facts)} on {facts.device} in {facts.precision}; the weights kept are a moving average over "
         f"the steps{_choice(facts)}, stored as float16. `recipe.json` beside this file is the whole recipe, `log.csv` "
@@ -71,6 +72,16 @@ def model_card(facts: CardFacts) -> str:
     return "\n\n".join(sections) + "\n"
 
 
+def _enlarged(facts: CardFacts) -> str:
+    size = facts.recipe.image_size
+    if not size:
+        return ""
+    return (
+        f" In training and in all measurements below but those of other images it was {size} x {size} px before, so "
+        "that of larger pictures serving shows the network more."
+    )
+
+
 def _origin(facts: CardFacts) -> str:
     recipe = facts.recipe
     if not recipe.start:
@@ -80,8 +91,15 @@ def _origin(facts: CardFacts) -> str:
     if facts.start_is_backbone:
         kept = f", whose first {recipe.freeze_stages} stages were kept as they were" if recipe.freeze_stages else ""
         return f"The backbone began as `{recipe.start}`{digest}{kept}, all else with random weights; trained"
-    frozen = "all but the head" if recipe.freeze == "backbone" else f"embeddings and first {recipe.freeze} blocks"
-    kept = f", {frozen} kept as they were," if recipe.freeze else ""
+    stages = f"the first {recipe.freeze_stages} stages of the backbone"
+    frozen = (
+        stages
+        if not recipe.freeze
+        else "all but the head"
+        if recipe.freeze == "backbone"
+        else f"embeddings and first {recipe.freeze} blocks"
+    )
+    kept = f", {frozen} kept as they were," if recipe.freeze or recipe.freeze_stages else ""
     return f"Fine-tuned from `{recipe.start}`{digest} under a new head that began as zeros{kept}"
 
 

@@ -1,13 +1,14 @@
 """Owns image folders → tensors and the split; does not augment."""
 
 import hashlib
+import os
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, NoReturn
 
 import numpy as np
 import torch
@@ -110,9 +111,21 @@ def split(dataset: Dataset, validation_share: float, seed: int) -> tuple[Dataset
 
 
 def list_images(folder: Path) -> list[str]:
-    """Paths of the image files below a folder, relative to it, sorted; images by suffix, hidden files left out."""
-    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    """Paths of the image files below a folder, relative to it, sorted; images by suffix, hidden files left out.
+
+    Links are followed. Raises DatasetError, naming it, for a folder that cannot be read: it may be a whole class.
+    """
+    names = []
+    for place, folders, files in os.walk(folder, onerror=_unreadable, followlinks=True):
+        here = Path(place)
+        ancestor_of = here.resolve().is_relative_to
+        folders[:] = [name for name in folders if not ancestor_of((here / name).resolve())]  # else round and round
+        names += [(here / name).relative_to(folder).as_posix() for name in files if (here / name).is_file()]
     return sorted(filter(_is_image, names))
+
+
+def _unreadable(error: OSError) -> NoReturn:
+    raise DatasetError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
 
 def class_of(name: str) -> str:

@@ -40,4 +40,4 @@ def freeze(network: VisionTransformer, what: str) -> list[nn.Module]:
     for name, parameter in network.named_parameters():
         if name.startswith(prefixes) or (whole and not name.startswith(_HEADS)):
             parameter.requires_grad_(False)
-    return [network.patch_embed, network.pos_drop, *blocks]
+    return [network.patch_embed, network.pos_drop, network.patch_drop, *blocks]

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 from typing import Final
 
+from app.model.whole import written_whole
 from app.training.loop import EpochReport
 
 LOG_NAME: Final = "log.csv"
@@ -29,7 +30,7 @@ def write_log(path: Path, report: EpochReport) -> None:
         "images_per_s": f"{report.images_per_s:.0f}",
     }
     rows = [*(earlier for earlier in read_log(path) if int(earlier["epoch"]) < report.epoch), row]
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with written_whole(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, _COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

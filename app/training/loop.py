@@ -15,6 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from app.errors import SetupError
 from app.model.vit import VisionTransformer
+from app.model.whole import written_whole
 from app.training.augment import augment
 from app.training.best import BestEpoch
 from app.training.dataset import Dataset
@@ -186,7 +187,7 @@ class Trainer:
             ours.lerp_(theirs, 1 - decay) if ours.is_floating_point() else ours.copy_(theirs)
 
     def _normalise(self, images: Tensor) -> Tensor:
-        """Of pixels 0 … 1; those of a recipe's `image_size` are first enlarged, as in serving."""
+        """Of pixels 0 … 1; those of a recipe's `image_size` are first enlarged, by serving's kernel."""
         size = self.master.config.img_size
         if images.shape[2:] != size:
             images = F.interpolate(images, size, mode="bicubic", antialias=True).clamp_(0, 1)
@@ -214,9 +215,11 @@ class Trainer:
         }
         if self.device.type == "cuda":
             state["device_generator"] = torch.cuda.get_rng_state(self.device)
-        partial = path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(path)  # atomic: a run killed while saving still resumes from the epoch before
+        try:
+            with written_whole(path) as draft:  # a run killed while saving still resumes from the epoch before
+                torch.save(state, draft)
+        except RuntimeError as error:  # what torch makes of a full disk
+            raise OSError(str(error)) from error
 
     def _load(self, path: Path, fingerprint: str) -> None:
         try:

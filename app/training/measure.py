@@ -46,8 +46,9 @@ class Measures:
     """What answers are worth; shares are 0 … 1.
 
     `classes` are those of which there are images or answers. `sure_share` of the answers had high confidence, of which
-    `sure_precision` were right; both are None where the model has no threshold. `log_loss` is in nats, None where
-    some answer does not name the right class at all, because fewer classes were asked for than there are.
+    `sure_precision` were right; both are None where the model has no threshold, the latter also where no answer
+    reached it. `log_loss` is in nats, None where some answer does not name the right class at all, because fewer
+    classes were asked for than there are.
     """
 
     images: int

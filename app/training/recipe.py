@@ -67,8 +67,10 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("crop_scale", "crop_ratio"):
             low, high = getattr(self, name)
-            if not 0 < low <= high:
+            if not 0 < low <= high < math.inf:
                 raise ValueError(f"{name} is ({low}, {high}); it must be two numbers, 0 < low <= high")
+        if self.seed >= 2**63:
+            raise ValueError(f"seed is {self.seed}; it must be below 2**63")
         for name in ("epochs", "batch_size", "learning_rate", "stem_learning_rate", "grad_clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from app.domain import PreprocessSpec
 from app.errors import SetupError
-from app.model.package import WEIGHTS_NAME, ModelPackage, file_sha256, save_package
+from app.model.package import CONFIG_NAME, WEIGHTS_NAME, ModelPackage, file_sha256, save_package
 from app.model.precision import computes_in_bfloat16
 from app.model.preprocessing import at_size
 from app.training.augment import changed
@@ -125,6 +125,8 @@ def _conflict(out: Path, recipe: Recipe) -> str | None:
     """What stands against training this recipe in that folder, and what to do about it."""
     path, weights = out / RECIPE_NAME, out / WEIGHTS_NAME
     begun = (out / CHECKPOINT_NAME).exists()
+    if not path.exists() and (others := [name for name in (CARD_NAME, CONFIG_NAME, LOG_NAME) if (out / name).exists()]):
+        return f"holds a {others[0]} that is not of a run: clear it"
     if not begun and not weights.exists():
         return None
     if not path.exists():

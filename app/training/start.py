@@ -95,8 +95,8 @@ def load_start(source: str, recipe: Recipe) -> Start:
     """
     if source == "noop":
         raise SetupError("noop has no network that could be trained")
-    if recipe.variant and variant(recipe.variant).lite_stages and (file := Path(source).expanduser()).is_file():
-        return _load_backbone(file, recipe)
+    if takes_backbone(source, recipe):
+        return _load_backbone(Path(source).expanduser(), recipe)
     package = load_model(source, for_training=True)
     config = _fitted(package.network.config, recipe, source)
     try:
@@ -114,6 +114,11 @@ def load_start(source: str, recipe: Recipe) -> Start:
     )
 
 
+def takes_backbone(source: str, recipe: Recipe) -> bool:
+    """Whether this is a file with weights for the backbone of the recipe's variant. Raises UnknownVariant."""
+    return bool(recipe.variant and variant(recipe.variant).lite_stages and Path(source).expanduser().is_file())
+
+
 def _load_backbone(path: Path, recipe: Recipe) -> Start:
     """The recipe's variant, its backbone from a file, all else to be drawn."""
     if recipe.freeze:
@@ -121,8 +126,9 @@ def _load_backbone(path: Path, recipe: Recipe) -> Start:
     start = _drawn(recipe)
     with torch.device("meta"):
         expected = VisionTransformer(start.config).state_dict()
+    stored = open_tensors(path)
     try:
-        weights = read_backbone(open_tensors(path), expected)
+        weights = read_backbone(stored, expected)
     except PackageError as error:
         raise PackageError(f"{path}: {error}") from error
     return replace(start, weights=weights, name=path.name, sha256=file_sha256(path))
@@ -131,7 +137,8 @@ def _load_backbone(path: Path, recipe: Recipe) -> Start:
 def preprocess_spec(config: ViTConfig) -> PreprocessSpec:
     """The whole image at the network's size; channel statistics of CIFAR-10 at 32 px, of ImageNet above.
 
-    Before convolutions that are padded with zeros the middle of the pixels' range, so that those zeros are that grey.
+    Before convolutions that are padded with zeros, but for the paper's hybrid, the middle of the pixels' range: those
+    zeros are that grey then.
     """
     height, width = config.img_size
     if config.stem_widths:

@@ -86,6 +86,11 @@ def test_mistakes_are_told_in_a_sentence(
     assert not (tmp_path / "p").exists()
 
 
+def test_what_belongs_to_the_way_in_is_no_option_of_the_way_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["convert", str(tmp_path), str(tmp_path / "out"), "--to", "hf", "--patch-size", "8"]) == 2
+    assert "--patch-size has no meaning with --to" in capsys.readouterr().err
+
+
 def test_nothing_is_overwritten(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["convert", str(checkpoint), str(tmp_path)]) == 1
     assert f"{tmp_path}: is there already; nothing was written" in capsys.readouterr().err

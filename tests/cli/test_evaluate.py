@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from app.cli.evaluate import _truths
 from app.cli.main import main
+from app.training.dataset import ImageFiles
 from tests.cli.conftest import LABELS
 from tests.training.pictures import plain, write_files, write_zip
 
@@ -65,6 +67,13 @@ def test_folders_named_otherwise_are_mapped_or_left_out(evaluate, labelled: Path
     assert json.loads(evaluate(labelled, "--json", "--ignore-unknown")[1])["images"] == 4
     mapped = json.loads(evaluate(labelled, "--json", "--map", "hound=DOG")[1])
     assert {c["label"] for c in mapped["classes"] if c["images"]} == {"cat", "dog"}
+
+
+def test_classes_that_differ_in_case_alone_are_told_apart(labelled: Path):
+    write_files(labelled, {"CAT/0.png": plain(9)})
+    with ImageFiles(labelled) as files:
+        truths = _truths(files, ("CAT", "Dog", "cat"), {}, ignore=False)
+    assert {name.split("/")[0]: number for name, number in truths.items()} == {"CAT": 0, "cat": 2, "dog": 1}
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 
@@ -39,3 +40,12 @@ def test_what_is_nothing_is_told_what_there_is(source: str) -> None:
 def test_a_repository_that_is_not_named_rightly() -> None:
     with pytest.raises(HubError, match="owner/name"):
         load_model("hf-hub:pico")
+
+
+def test_a_folder_that_may_not_be_entered_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, **_: object) -> None:  # permissions mean nothing to root
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    with pytest.raises(PackageError, match="cannot be read: Permission denied"):
+        load_model(str(tmp_path / "model"))

@@ -124,8 +124,12 @@ def test_the_command_makes_a_package_whose_card_tells_what_began_as_what(
     card = (out / "README.md").read_text()
     assert f"The backbone began as `lite0.pth` (SHA-256 `{file_sha256(weights)}`), whose first 2 stages" in card
     assert "all else with random weights; trained on cpu" in card
+    assert "it was 32 x 32 px before" in card
     # By the recipe that was written, the variant need not be said again.
     arguments[2], arguments[4] = str(tmp_path / "again"), str(out / "recipe.json")
+    assert main(["train", *arguments, "--device", "cpu"]) == 0
+    # Nor by one whose start had another name.
+    arguments[2], arguments[4] = str(tmp_path / "third"), str(tmp_path / "recipe.json")
     assert main(["train", *arguments, "--device", "cpu"]) == 0
 
 

@@ -1,13 +1,16 @@
 """Owns the tests of training/dataset.py."""
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from app.domain import PreprocessSpec
 from app.errors import DatasetError
-from app.training.dataset import Dataset, load_dataset, load_images, split
+from app.training.dataset import Dataset, list_images, load_dataset, load_images, split
 from tests.training.pictures import plain, stripes, write_files, write_zip
 
 SPEC = PreprocessSpec(8, 8, crop_pct=1.0)
@@ -138,6 +141,29 @@ def test_images_without_classes_lie_anywhere(tmp_path: Path):
     assert sorted(folder[:, 0, 0, 0].tolist()) == [10, 20, 30]
     assert told == [(1, 3), (2, 3), (3, 3)]
     assert torch.equal(load_images(write_zip(tmp_path / "some.zip", files), SPEC), folder)
+
+
+def test_linked_folders_are_entered_once(tmp_path: Path):
+    write_files(tmp_path / "elsewhere", {"z.png": plain(10)})
+    folder = write_files(tmp_path / "x", {"dog/a.png": plain(20)})
+    (folder / "cat").symlink_to(tmp_path / "elsewhere")
+    (folder / "dog" / "again").symlink_to(folder)
+    (folder / "dog" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    assert list_images(folder) == ["cat/z.png", "dog/a.png"]
+
+
+def test_a_folder_that_cannot_be_read_is_no_class_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = write_files(tmp_path / "x", FILES)
+    real = os.scandir
+
+    def scandir(path: str) -> Any:  # permissions mean nothing to root
+        if path.endswith("cat"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(DatasetError, match="cat: cannot be read: Permission denied"):
+        load_dataset(folder, SPEC)
 
 
 def test_without_images_there_is_nothing_to_measure(tmp_path: Path):

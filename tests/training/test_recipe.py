@@ -35,6 +35,8 @@ def test_what_is_left_out_keeps_its_default_and_whole_numbers_pass_as_fractions(
         ('{"variant": 3}', "variant must be a string"),
         ('{"crop_scale": [0.5]}', "crop_scale must be a list of 2"),
         ('{"crop_scale": [1.0, 0.5]}', "0 < low <= high"),
+        ('{"crop_ratio": [0.5, Infinity]}', "0 < low <= high"),
+        ('{"seed": 9223372036854775808}', "must be below 2"),
         ('{"epochs": 0}', "epochs is 0"),
         ('{"batch_size": -1}', "batch_size is -1"),
         ('{"validation_share": 1.0}', "validation_share is 1.0"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from app.errors import DatasetError, SetupError, UnknownVariant
@@ -164,6 +165,31 @@ def test_a_folder_with_something_unknown_is_left_alone(config: RunConfig, name: 
     with pytest.raises(SetupError, match=r"no recipe\.json"):
         run(config, ignore)
     assert [p.name for p in config.out.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["README.md", "config.json", "log.csv"])
+def test_a_strangers_files_are_not_written_over(config: RunConfig, name: str):
+    write_files(config.out, {name: b"precious"})
+    with pytest.raises(SetupError, match=rf"holds a {name} that is not of a run"):
+        run(config, ignore)
+    assert {p.name: p.read_bytes() for p in config.out.iterdir()} == {name: b"precious"}
+
+
+@pytest.mark.parametrize("writer", ["torch.save", "app.model.package.save_file"])
+def test_a_full_disk_is_told_and_leaves_nothing_half(config: RunConfig, monkeypatch: pytest.MonkeyPatch, writer: str):
+    def full(state: object, path: Path, **_: object) -> None:
+        path.write_bytes(b"half")
+        raise (RuntimeError if writer == "torch.save" else SafetensorError)("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, full)
+        with pytest.raises(SetupError, match="No space left on device"):
+            run(config, ignore)
+    left = {"log.csv", "checkpoint.pt", "model.safetensors"} if writer != "torch.save" else set()
+    assert {p.name for p in config.out.iterdir()} == {"recipe.json"} | left
+    if left:
+        (config.out / "model.safetensors").unlink()
+    assert run(config, ignore).name
 
 
 def test_a_finished_model_without_checkpoint_is_not_written_over(config: RunConfig):

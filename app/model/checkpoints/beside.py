@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.domain import PreprocessSpec
-from app.model.preprocessing import preprocess_from_hf, preprocess_from_timm
+from app.model.preprocessing import at_size, preprocess_from_hf, preprocess_from_timm
 from app.model.values import items, mapping, number, one_of, whole
 from app.model.variants import VARIANTS
 
@@ -51,6 +51,9 @@ def _timm(config: Mapping[str, Any]) -> Stated:
         heads = VARIANTS[architecture].num_heads
     pretrained = mapping(config.get("pretrained_cfg", config), "pretrained_cfg")
     spec = preprocess_from_timm(pretrained)
+    if (size := args.get("img_size")) is not None:  # which timm follows, even if the rest was left at another size
+        height, width = items(size, "img_size", 2) if isinstance(size, list) else (size, size)
+        spec = at_size(spec, whole(height, "img_size"), whole(width, "img_size"))
     return Stated(
         num_heads=None if heads is None else whole(heads, "num_heads"),
         img_size=(spec.height, spec.width),

@@ -19,6 +19,7 @@ from app.model.checkpoints.infer import CONSTANTS
 from app.model.checkpoints.rules import Dims, Layout, write
 from app.model.checkpoints.transformers_config import hf_config, hf_preprocessor
 from app.model.package import CONFIG_NAME, TIMM_ARGS, WEIGHTS_NAME, ModelPackage, load_package, read_json
+from app.model.preprocessing import preprocess_to_timm
 from app.model.variants import ViTConfig
 from app.model.whole import written_whole
 
@@ -64,8 +65,30 @@ def export_package(package: Path, kind: str, destination: Path) -> Exported:
         remarks.append(f"{kind} does not average with the mirror image, as this network does: its answers will differ")
     if kind == "timm" and config.representation_size:
         remarks.append("timm 1.0 leaves out the layer before the head (pre_logits) when it loads this")
+    remarks += _unsaid(kind, loaded)
     _save(destination, written, _documents(kind, layout, loaded, package))
     return Exported(layout.name, tuple(remarks))
+
+
+def _unsaid(kind: str, package: ModelPackage) -> list[str]:
+    """What stands in a package and has no place in the format, but changes the answers."""
+    remarks, spec = [], package.preprocess
+    if package.temperature != 1:
+        remarks.append(
+            f"{kind} does not divide the logits by the temperature {package.temperature:g}, as we do: scores differ"
+        )
+    own = preprocess_to_timm(spec)[1]
+    if kind == "timm" and own:
+        remarks.append(
+            f"timm cannot say {', '.join(own)} of how images are prepared: it will do so a little differently"
+        )
+    if kind == "hf" and (spec.crop_mode == "border" or (spec.crop_mode == "center" and spec.height != spec.width)):
+        remarks.append(
+            f"transformers has no crop mode {spec.crop_mode} for {spec.height} x {spec.width} px: it will cut elsewhere"
+        )
+    if kind not in _FOLDERS:
+        remarks.append(f"{kind} does not say how images are prepared; here it is {spec}")
+    return remarks
 
 
 def _check_destination(kind: str, destination: Path) -> None:

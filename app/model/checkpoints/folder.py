@@ -86,14 +86,14 @@ def _document(path: Path) -> dict[str, Any] | None:
 def _digest(path: Path) -> str:
     """The file's SHA-256; checked if the file is named after it.
 
-    As torch.hub does, `name-5f1d4a20.pth`, where decimal digits alone are taken for a date; or as the cache of a
-    hub does, where the name links to the digest.
+    As torch.hub does, `name-5f1d4a20.pth`, of 8 or all 64 digits, where decimal ones alone are taken for a date; or
+    as the cache of a hub does, where the name links to the digest.
     """
     try:
         digest = file_sha256(path)
     except OSError as error:
         raise PackageError(f"{path}: cannot be read: {error}") from error
-    in_name = re.fullmatch(r".*-(?=[0-9]*[a-f])([0-9a-f]{8,64})\.\w+", path.name)
+    in_name = re.fullmatch(r".*-(?=[0-9]*[a-f])([0-9a-f]{8}|[0-9a-f]{64})\.\w+", path.name)
     linked = path.readlink().name if path.is_symlink() else ""
     stated = in_name[1] if in_name else linked if re.fullmatch(r"[0-9a-f]{64}", linked) else ""
     if not digest.startswith(stated):

@@ -158,9 +158,9 @@ def _check_ratio(path: Path, declared: int) -> None:
 
 
 def _stripped(stored: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
-    for shell in _SHELLS:
-        if stored and all(name.startswith(shell) for name in stored):
-            stored = {name.removeprefix(shell): tensor for name, tensor in stored.items()}
+    """Without the names of what the network was wrapped in, in any order."""
+    while stored and (shell := next((s for s in _SHELLS if all(name.startswith(s) for name in stored)), None)):
+        stored = {name.removeprefix(shell): tensor for name, tensor in stored.items()}
     return dict(stored)
 
 

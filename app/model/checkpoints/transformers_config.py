@@ -57,7 +57,9 @@ def hf_preprocessor(spec: PreprocessSpec) -> dict[str, Any]:
     resized: dict[str, int] = size
     if isinstance(spec.resize_px, tuple):
         resized = {"height": spec.resize_px[0], "width": spec.resize_px[1]}
-    elif spec.crop_mode != "squash":
+    elif spec.crop_mode == "squash":
+        resized = {"height": int(spec.height / spec.crop_pct), "width": int(spec.width / spec.crop_pct)}
+    else:
         resized = {"shortest_edge": spec.resize_px or int(min(spec.height, spec.width) / spec.crop_pct)}
     kind = "Bit" if "shortest_edge" in resized else "ViT" if resized == size else "DeiT"
     return {

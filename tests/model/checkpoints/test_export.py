@@ -1,16 +1,21 @@
 """Owns the tests of export.py; that the other libraries read it, tests/parity shows."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from app.domain import PreprocessSpec
 from app.errors import PackageError
+from app.imaging.resample import resized_size
 from app.model.checkpoints.export import export_package
 from app.model.checkpoints.load import ConvertOptions, load_checkpoint
+from app.model.package import load_package, save_package
 from app.model.variants import ViTConfig
 from tests.model.checkpoints.networks import KINDS, TINY, saved
 
@@ -90,6 +95,34 @@ def test_averaging_with_the_mirror_image_is_said_to_be_lost(tmp_path: Path):
     saved(tmp_path / "package", ViTConfig(**TINY, mirror=True))
     [remark] = export_package(tmp_path / "package", "timm", tmp_path / FILES["timm"]).remarks
     assert "mirror image" in remark
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "words"),
+    [
+        ("timm", {"temperature": 0.8}, "temperature 0.8"),
+        ("timm", {"preprocess": PreprocessSpec(32, 32, resize_px=40, library="huggingface")}, "resize_px, library"),
+        ("hf", {"preprocess": PreprocessSpec(32, 32, crop_mode="border")}, "no crop mode border"),
+        ("npz", {}, "how images are prepared; here it is PreprocessSpec(height=32"),
+    ],
+)
+def test_what_a_package_says_and_the_format_cannot_is_told(
+    kind: str, changes: dict[str, Any], words: str, tmp_path: Path
+):
+    saved(tmp_path / "package", KINDS["plain"])
+    save_package(tmp_path / "changed", replace(load_package(tmp_path / "package"), **changes))
+    remarks = export_package(tmp_path / "changed", kind, tmp_path / FILES[kind]).remarks
+    assert any(words in remark for remark in remarks)
+
+
+def test_a_crop_after_squashing_stays(tmp_path: Path):
+    saved(tmp_path / "package", KINDS["plain"])
+    spec = PreprocessSpec(32, 32, crop_pct=0.8, crop_mode="squash")
+    save_package(tmp_path / "changed", replace(load_package(tmp_path / "package"), preprocess=spec))
+    export_package(tmp_path / "changed", "hf", tmp_path / "out")
+    back = load_checkpoint(tmp_path / "out").preprocess
+    assert resized_size(50, 70, back) == resized_size(50, 70, spec) == (40, 40)
+    assert (back.height, back.width) == (32, 32)
 
 
 @pytest.mark.parametrize("kind", FILES)

@@ -73,7 +73,8 @@ def test_a_folder_without_weights_or_with_several(tmp_path: Path):
         open_files(tmp_path / "nowhere")
 
 
-def test_a_date_in_the_name_is_no_digest(tmp_path: Path):
-    path = tmp_path / "flowers-20261124.safetensors"
+@pytest.mark.parametrize("name", ["flowers-20261124", "run-550e8400-e29b-41d4-a716-4466554400ff"])
+def test_a_date_or_a_uuid_in_the_name_is_no_digest(name: str, tmp_path: Path):
+    path = tmp_path / f"{name}.safetensors"
     save_file({"a": torch.zeros(1)}, path)
     assert len(open_files(path).sha256[path.name]) == 64

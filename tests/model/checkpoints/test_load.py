@@ -204,6 +204,12 @@ def test_timms_folder(tmp_path: Path):
     assert result.remarks == ()
 
 
+def test_timms_img_size_goes_before_the_size_beside_it(tmp_path: Path):
+    config = {**TIMM, "model_args": {"num_heads": 8, "img_size": 32}, "pretrained_cfg": {"input_size": [3, 64, 64]}}
+    spec = read_checkpoint(hub(tmp_path, state_of(), config)).package.preprocess
+    assert (spec.height, spec.width) == (32, 32)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

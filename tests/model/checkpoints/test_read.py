@@ -41,8 +41,9 @@ def refused(path: Path, *words: str) -> None:
 
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("wrap", [lambda x: x, lambda x: {"model": x}, lambda x: {"state_dict": {"weights": x, **x}}])
-def test_torch_files_of_both_kinds_wrapped_or_not(zipped: bool, wrap: Callable[[Any], Any], tmp_path: Path):
-    shelled = {f"module.{name}": tensor for name, tensor in STATE.items()}
+@pytest.mark.parametrize("shell", ["module.", "_orig_mod.module.", "module._orig_mod."])
+def test_torch_files_of_both_kinds_wrapped_or_not(zipped: bool, wrap: Callable[[Any], Any], shell: str, tmp_path: Path):
+    shelled = {f"{shell}{name}": tensor for name, tensor in STATE.items()}
     torch.save(wrap(shelled), tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
     stored = open_tensors(tmp_path / "w.pth")
     assert stored.keys() == STATE.keys()
