@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from app.cli.results import write_json_value, write_rows
 from app.errors import SetupError
+from app.training.markdown import percent
 from app.training.measure import Measures, OutOfScope
 
 _CONFUSIONS: Final = 10
@@ -31,20 +32,20 @@ def write_report(evaluated: Evaluated, *, as_json: bool) -> None:
     rows = [
         ("model", evaluated.model),
         ("images", f"{measures.images:,}"),
-        ("top-1", _percent(measures.top1)),
-        ("top-5", _percent(measures.top5)),
-        ("mean over classes", _percent(measures.mean_over_classes)),
+        ("top-1", percent(measures.top1)),
+        ("top-5", percent(measures.top5)),
+        ("mean over classes", percent(measures.mean_over_classes)),
         ("calibration error", f"{measures.calibration_error:.4f}"),
         ("log loss", "–" if measures.log_loss is None else f"{measures.log_loss:.4f}"),
-        ("answered with high confidence", _percent(measures.sure_share)),
-        ("of these right", _percent(measures.sure_precision)),
+        ("answered with high confidence", percent(measures.sure_share)),
+        ("of these right", percent(measures.sure_precision)),
         ("images/s", f"{evaluated.images_per_s:.0f}"),
     ]
     if beyond := evaluated.out_of_scope:
-        rows.append((f"high confidence among {beyond.images:,} images of no class", _percent(beyond.sure_share)))
+        rows.append((f"high confidence among {beyond.images:,} images of no class", percent(beyond.sure_share)))
     write_rows(("", ""), rows, numbers=("",))
     classes = [
-        (c.label, f"{c.images:,}", _percent(c.recall) if c.images else "–", _percent(c.precision))
+        (c.label, f"{c.images:,}", percent(c.recall) if c.images else "–", percent(c.precision))
         for c in measures.classes
     ]
     write_rows(("class", "images", "found", "right"), classes, numbers=("images", "found", "right"))
@@ -99,7 +100,3 @@ def write_pictures(evaluated: Evaluated, folder: Path) -> None:
         (folder / "reliability.png").write_bytes(diagram)
     except OSError as error:
         raise SetupError(f"{folder}: cannot be written to: {error}") from error
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"

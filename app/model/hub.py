@@ -5,20 +5,18 @@ imported on use only: the start of a local model must not wait for it.
 """
 
 import errno
-import json
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.errors import HubError
+from app.errors import HubError, PackageError
+from app.model.shards import INDEXES, WHOLE, shards
 
 SCHEME: Final = "hf-hub"
 _NAME: Final = re.compile(r"[\w.-]+/[\w.-]+")
 _DESCRIPTIONS: Final = ("config.json", "preprocessor_config.json")
-_WHOLE: Final = ("model.safetensors", "pytorch_model.bin")
-_INDEXES: Final = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ def download(reference: str) -> Snapshot:
     name, _, revision = reference.partition("@")
     if not _NAME.fullmatch(name) or ("@" in reference and not revision):
         raise HubError(f"{SCHEME}:{reference} is not of the form {SCHEME}:owner/name or {SCHEME}:owner/name@revision")
-    folder = _fetch(name, revision or None, [*_DESCRIPTIONS, *_INDEXES])
+    folder = _fetch(name, revision or None, [*_DESCRIPTIONS, *INDEXES])
     commit = folder.name
     weights = _weights(name, folder, _files(name, commit, folder))
     if not all((folder / file).is_file() for file in weights):
@@ -99,23 +97,23 @@ def _files(name: str, commit: str, folder: Path) -> frozenset[str]:
 
 def _weights(name: str, folder: Path, files: frozenset[str]) -> list[str]:
     """What to fetch: safetensors before pickles, one file before shards."""
-    for whole, index in zip(_WHOLE, _INDEXES, strict=True):
+    for whole, index in zip(WHOLE, INDEXES, strict=True):
         if whole in files:
             return [whole]
         if index in files:
             return _shards(folder / index, files)
     listing = ", ".join(sorted(files)[:12]) or "no files"
-    raise HubError(f"{SCHEME}:{name} holds neither {' nor '.join(_WHOLE)}, whole or in shards; it holds {listing}")
+    raise HubError(f"{SCHEME}:{name} holds neither {' nor '.join(WHOLE)}, whole or in shards; it holds {listing}")
 
 
 def _shards(index: Path, files: frozenset[str]) -> list[str]:
     try:
-        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise HubError(f"{index}: no index of shards: {error}") from error
-    if missing := [shard for shard in shards if shard not in files]:
-        raise HubError(f"{index}: the repository lacks {', '.join(map(str, missing[:3]))}")
-    return shards
+        names = sorted(set(shards(index).values()))
+    except PackageError as error:
+        raise HubError(str(error)) from error
+    if missing := [shard for shard in names if shard not in files]:
+        raise HubError(f"{index}: the repository lacks {', '.join(missing[:3])}")
+    return names
 
 
 def _progress_on_terminals_only() -> None:

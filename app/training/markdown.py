@@ -9,9 +9,9 @@ def table(head: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def percent(share: float) -> str:
-    """0 … 1 → per cent with one digit after the point."""
-    return f"{100 * share:.1f} %"
+def percent(share: float | None) -> str:
+    """0 … 1 → per cent with one digit after the point; a dash for None."""
+    return "–" if share is None else f"{100 * share:.1f} %"
 
 
 def picture(name: str, shows: str, written: Sequence[str]) -> list[str]:

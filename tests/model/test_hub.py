@@ -175,7 +175,7 @@ def test_what_cannot_be_had_is_said_in_one_line(hub: Hub) -> None:
     refused("us/pico@v9", "v9")
     refused("us/words", "neither model.safetensors nor pytorch_model.bin", "training.log")
     refused("us/lacking", "model-00001-of-00002.safetensors")
-    refused("us/broken", "index.json", "no index")
+    refused("us/broken", "index.json", "not a JSON object")
 
 
 @pytest.mark.parametrize("reference", ["", "pico", "us/pico@", "a/b/c", "us/../pico", "us/pi co", "us/--"])

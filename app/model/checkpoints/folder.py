@@ -12,9 +12,9 @@ from typing import Any, Final
 from app.errors import PackageError
 from app.model.checkpoints.read import StoredTensor, open_tensors
 from app.model.package import CONFIG_NAME, file_sha256, read_json
+from app.model.shards import INDEXES, WHOLE, shards
 
-_WHOLE: Final = ("model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
-_SHARDED: Final = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+_OPEN_CLIP: Final = "open_clip_pytorch_model.bin"
 _SUFFIXES: Final = (".safetensors", ".pth", ".pt", ".bin", ".npz")
 
 
@@ -49,7 +49,7 @@ def open_files(source: Path) -> Files:
 
 
 def _weights(folder: Path) -> tuple[dict[str, StoredTensor], list[Path]]:
-    for whole, sharded in zip(_WHOLE, (*_SHARDED, ""), strict=True):
+    for whole, sharded in zip((*WHOLE, _OPEN_CLIP), (*INDEXES, ""), strict=True):
         if (folder / whole).is_file():
             return open_tensors(folder / whole), [folder / whole]
         if sharded and (folder / sharded).is_file():
@@ -58,16 +58,14 @@ def _weights(folder: Path) -> tuple[dict[str, StoredTensor], list[Path]]:
     if len(found) == 1:
         return open_tensors(found[0]), found
     if not found:
-        raise PackageError(f"{folder}: there are no weights in it, such as {', '.join(_WHOLE[:2])} or a .npz")
+        raise PackageError(f"{folder}: there are no weights in it, such as {', '.join(WHOLE)} or a .npz")
     names = ", ".join(path.name for path in found[:8])
     raise PackageError(f"{folder}: there are several files of weights in it ({names}); name one of them")
 
 
 def _shards(index: Path) -> tuple[dict[str, StoredTensor], list[Path]]:
     """All tensors of a checkpoint in several files, by the index beside them."""
-    where = read_json(index).get("weight_map")
-    if not isinstance(where, dict) or not all(isinstance(name, str) for name in where.values()):
-        raise PackageError(f"{index}: there is no weight_map of keys to files in it")
+    where = shards(index)
     names = sorted(set(where.values()))
     if wrong := next((name for name in names if Path(name).name != name), None):
         raise PackageError(f"{index}: {wrong!r} is no file beside it")
