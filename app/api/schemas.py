@@ -11,7 +11,7 @@ PREDICTIONS: Final[list[Any]] = [
 ]
 TIMING: Final[dict[str, Any]] = {"decode": 1.7, "queue": 0.1, "inference": 4.2, "total": 6.3}
 RESULT: Final[dict[str, Any]] = {
-    "model": "vit_nano_conv8_32.cifar10",
+    "model": "vit_nano_lite0_s32_128.cifar10",
     "predictions": PREDICTIONS,
     "timing_ms": TIMING,
     "batch_size": 1,

@@ -29,7 +29,7 @@ def test_a_photograph_of_a_cat_is_a_cat(embedded: Server, cat: bytes, tmp_path: 
 
 def test_the_embedded_model_is_the_one_in_the_package(embedded: Server) -> None:
     model = embedded.get_json("/v1/model")
-    assert model["name"] == "vit_nano_conv8_32.cifar10"
+    assert model["name"] == "vit_nano_lite0_s32_128.cifar10"
     assert model["labels"][3] == "cat"
     assert len(model["sha256"]) == 64
 
