@@ -1,8 +1,11 @@
 """Owns the forward pass in PyTorch: slots in, best classes out; does not know jobs or futures."""
 
 import ctypes
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +15,9 @@ from torch import Tensor
 from app.engine.client import OutOfDeviceMemory, Scores
 from app.model.fold import PIXEL_OFFSET
 from app.model.vit import VisionTransformer
+
+# After each layer threads wait for each other: in a busy process, where they may not spin, so long.
+_LAYER_WAIT_S: Final = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +49,31 @@ class TorchRunner:
         self._pixels = torch.from_numpy(pixels)  # (slots, height, width, 3), shared memory with the slots
         sizes = range(1, config.max_batch_size + 1)
         self._buckets = sorted({self._bucket(size) for size in sizes}) if config.device.type == "cuda" else list(sizes)
+        self._share = max(1, config.cores // config.lanes)
+        self._least_alone = 1  # images in a batch from which all cores are faster than a share of them
 
     def warm_up(self) -> None:
         """Runs every batch size once, largest first, so that memory is claimed once; on all cores and on a share."""
         for size in reversed(self._buckets):
             self.run([0] * size, 1, alone=False)
-        self.run([0], 1, alone=True)
+        started_at = time.perf_counter()
+        self.run([0], 1, alone=False)
+        self._least_alone = self._worth_all_cores(time.perf_counter() - started_at)
+        self.run([0] * min(self._least_alone, self.max_batch_size), 1, alone=True)
         _return_unused_memory()
+
+    def _worth_all_cores(self, image_s: float) -> int:
+        """The least batch that saves more by all cores than its layers' waiting costs, from an image's seconds."""
+        layers = sum(1 for module in self._network.modules() if not any(module.children()))
+        saved_s = image_s * (1 - self._share / self._config.cores)
+        return math.ceil(layers * _LAYER_WAIT_S / saved_s) if saved_s else 1
 
     @torch.inference_mode()
     def run(self, slots: Sequence[int], top_k: int, alone: bool) -> list[Scores]:
         """The best `top_k` classes of each slot. Raises OutOfDeviceMemory."""
         if self._config.device.type == "cpu":  # OpenMP's team belongs to the calling thread
-            torch.set_num_threads(self._config.cores if alone else max(1, self._config.cores // self._config.lanes))
+            all_cores = alone and len(slots) >= self._least_alone
+            torch.set_num_threads(self._config.cores if all_cores else self._share)
         try:
             logits = self._network(self._load(slots))[: len(slots)].float()
             scores, indices = (logits / self._config.temperature).softmax(dim=1).topk(top_k)

@@ -123,3 +123,25 @@ def test_a_gpu_gives_the_same_answers_in_padded_batches() -> None:
     for ours, theirs in zip(got, expected, strict=True):
         assert ours.indices == theirs.indices
         assert ours.scores == pytest.approx(theirs.scores, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("image_s", "cores", "lanes", "least"),
+    [(0.005, 2, 2, 3), (0.2, 2, 2, 1), (0.005, 16, 4, 2), (0.005, 4, 1, 1), (0.005, 1, 2, 1)],
+)
+def test_all_cores_are_for_batches_that_save_more_than_the_layers_wait(
+    image_s: float, cores: int, lanes: int, least: int
+) -> None:
+    net = torch.nn.Sequential(*(torch.nn.Identity() for _ in range(64)))
+    subject = runner(net, pixels(), cores=cores, lanes=lanes)  # type: ignore[arg-type]
+    assert subject._worth_all_cores(image_s) == least
+
+
+def test_a_batch_too_small_for_all_cores_takes_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = runner(folded(network()), pixels(), cores=2, lanes=2)
+    used: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    subject._least_alone = 3
+    for slots, alone in (([0], True), ([0, 1, 2], True), ([0, 1, 2], False)):
+        subject.run(slots, 1, alone)
+    assert used == [1, 2, 1]
