@@ -35,6 +35,7 @@ async def open_classifier(
     settings = settings or Settings()
     package = load_model(settings.model)
     device, spec = choose_device(settings.device), package.preprocess
+    parameters = sum(p.numel() for p in package.network.parameters())  # as they are stored
     fold_normalisation(package.network, spec)
     network, dtype = to_precision(settings.precision, package.network, spec, device)
     cores = settings.threads or available_cores()
@@ -46,7 +47,7 @@ async def open_classifier(
     info = ModelInfo(
         name=package.name,
         variant=package.architecture,
-        parameters=sum(p.numel() for p in network.parameters()),
+        parameters=parameters,
         labels=package.labels,
         preprocess=spec,
         sha256=package.sha256,
@@ -66,9 +67,8 @@ async def open_classifier(
         EngineConfig(settings.stall_timeout_s, settings.drain_timeout_s),
         observer,
     )
-    # Two rounds of batches, one running and one waiting, are let in whatever the rate: below that, refusals to
-    # clients that ask again at once cost the lanes their cores, the measured rate sinks, and more is refused.
-    # And a request with several images on an idle service is not refused for its own.
+    # Two rounds of batches, or one request, are let in whatever the rate: below that, refusals to clients that ask
+    # again at once cost the lanes their cores, the measured rate sinks, and more is refused.
     always_admit = max(2 * lanes * max_batch_size, settings.max_images_per_request)
     admission = AdmissionPolicy(settings.max_wait_ms / 1000, always_admit)
     decoders = DecodePool(settings.decode_threads or cores, spec, DecodeLimits(settings.max_pixels))

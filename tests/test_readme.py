@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,10 @@ def place(tmp_path_factory: pytest.TempPathFactory, cat: bytes) -> Path:
     folder = tmp_path_factory.mktemp("readme")
     (folder / "photo.jpg").write_bytes(cat)
     Image.new("RGB", (50, 40), "navy").save(folder / "other.png")
-    for colour in ("red", "blue"):
-        (folder / "images" / colour).mkdir(parents=True)
+    for colour, data in product(("red", "blue"), ("images", "held-out")):
+        (folder / data / colour).mkdir(parents=True)
         for i in range(4):
-            Image.new("RGB", (32, 32), colour).save(folder / "images" / colour / f"{i}.png")
+            Image.new("RGB", (32, 32), colour).save(folder / data / colour / f"{i}.png")
     return folder
 
 

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from app.api.multipart import read_parts
 from app.errors import BodyTimeout, ClientGone, EmptyBody, MalformedRequest, RequestError, TooManyImages
+from app.imaging.decode import signature
 
 _FIELD: Final = "image"
 _OTHER_FIELDS: Final = 64  # of a form, or values of a JSON document, beside the images
@@ -42,7 +43,8 @@ async def read_images(request: Request, max_images: int, timeout_s: float) -> Im
     start = body[:64].lstrip()[:2]
     if kind == "multipart/form-data" and start == b"--":
         return _from_form(body, content_type, max_images)
-    if kind == "application/json" or kind.endswith("+json") or start[:1] == b"{":
+    is_json = kind == "application/json" or kind.endswith("+json") or start[:1] == b"{"
+    if is_json and not signature(body):  # an image is one by whatever type it is called
         large = len(body) > _LARGE_JSON_BYTES
         return await asyncio.to_thread(_from_json, body, max_images) if large else _from_json(body, max_images)
     return Images([body], many=False)

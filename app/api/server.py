@@ -69,7 +69,9 @@ def _stop_before_serving(sig: int, frame: FrameType | None) -> None:
 async def _serve(settings: Settings) -> int:
     telemetry = Metrics()
     open_requests, body_mib = settings.max_open_requests, settings.max_body_bytes / 2**20
-    logger.info("open requests %d x %.1f MiB = %.1f MiB", open_requests, body_mib, open_requests * body_mib)
+    logger.info(
+        "at most %d open requests x %.1f MiB = %.1f MiB of bodies", open_requests, body_mib, open_requests * body_mib
+    )
     async with open_classifier(settings, telemetry) as classifier:
         config = uvicorn.Config(
             create_app(settings, classifier, telemetry),

@@ -65,12 +65,12 @@ def _open(data: bytes) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooManyPixels(f"the image announces too many pixels: {error}") from error
     except Exception as error:
-        if name := _signature(data):
+        if name := signature(data):
             raise CorruptImage(f"the bytes begin like {name} but the header cannot be read") from error
         raise NotAnImage(f"the bytes are not an image of a format read here ({', '.join(FORMATS)})") from error
 
 
-def _signature(data: bytes) -> str | None:
+def signature(data: bytes) -> str | None:
     """The format whose magic number the bytes begin with; BMP's is two letters, with which a text may begin too."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"

@@ -55,8 +55,8 @@ def model_card(facts: CardFacts) -> str:
         f"{_enlarged(facts)}",
         "## Recipe",
         f"{_origin(facts)} on {facts.device} in {facts.precision}; the weights kept are a moving average over "
-        f"the steps{_choice(facts)}, stored as float16. `recipe.json` beside this file is the whole recipe, `log.csv` "
-        "its course.",
+        f"the steps{_choice(facts)}; they are stored as float16. `recipe.json` beside this file is the whole "
+        "recipe, `log.csv` its course.",
         *picture("log.png", "Loss, validation accuracy and learning rate by epoch", facts.pictures),
         table(("option", "value"), [(f"`{key}`", value) for key, value in asdict(facts.recipe).items()]),
         f"Made by this one command, run where the data{', the start' if facts.recipe.start else ''} and `recipe.json` "
@@ -107,7 +107,7 @@ def _choice(facts: CardFacts) -> str:
     """Measured and chosen on the same images: a reader must know."""
     if not facts.recipe.patience:
         return ""
-    return f", of epoch {facts.kept}, whose loss on the validation images was the lowest,"
+    return f", of epoch {facts.kept}, whose loss on the validation images was the lowest"
 
 
 def _lost(spec: PreprocessSpec) -> str:

@@ -225,7 +225,7 @@ class Trainer:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             if state.get("data", fingerprint) != fingerprint:
-                raise SetupError(f"{path}: was trained on other images or another split of them")
+                raise SetupError(f"{path}: was trained on other images or another split of them; choose another folder")
             if state.get("start", "") != self.start_sha256:
                 raise SetupError(f"{path}: was trained from another start")
             self.master.load_state_dict(state["master"])

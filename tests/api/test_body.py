@@ -31,6 +31,7 @@ def field(name: str, content: bytes) -> bytes:
     [
         (CAT, "image/png", [CAT], False),
         (b"--x but no form", "image/png", [b"--x but no form"], False),
+        (b"\xff\xd8\xff raw, called JSON", JSON, [b"\xff\xd8\xff raw, called JSON"], False),
         (b"\xff\xd8 raw in a form's clothes", FORM, [b"\xff\xd8 raw in a form's clothes"], False),
         (field("image", CAT) + b"--x--", FORM, [CAT], False),
         (field("a", b"1") + field("image", CAT) + field("b", b"2") + b"--x--", FORM, [CAT], False),

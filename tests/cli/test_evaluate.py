@@ -86,6 +86,12 @@ def test_a_mapping_that_makes_no_sense_is_misuse(evaluate, labelled: Path, optio
     assert message in err
 
 
+def test_an_image_in_no_folder_is_named(evaluate, labelled: Path):
+    write_files(labelled, {"loose.png": plain(1)})
+    code, _, err = evaluate(labelled)
+    assert (code, "loose.png lies in no folder" in err) == (1, True)
+
+
 def test_images_that_cannot_be_read_are_counted_and_named(evaluate, labelled: Path):
     write_files(labelled, {"cat/broken.png": plain(1)[:50]})
     code, out, err = evaluate(labelled, "--json")

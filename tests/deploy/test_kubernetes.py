@@ -138,12 +138,11 @@ def test_every_file_of_a_kustomization_is_there_and_every_file_belongs_to_one() 
     assert used == {path.resolve() for path in KUBERNETES.rglob("*.yaml")}
 
 
-def test_the_overlays_image_is_called_as_in_the_base() -> None:
-    (of_base,), (of_overlay,) = (
-        load(path / "kustomization.yaml")["images"] for path in (BASE, KUBERNETES / "overlays/gpu")
-    )
-    assert of_base["name"] == of_overlay["name"] == container()["image"]
-    assert "newName" not in of_base, "the overlay would not find the image by its name any more"
+@pytest.mark.parametrize("overlay", ["cpu", "gpu"])
+def test_the_image_is_set_where_it_is_found(overlay: str) -> None:
+    (image,) = load(KUBERNETES / "overlays" / overlay / "kustomization.yaml")["images"]
+    assert image["name"] == container()["image"]
+    assert "images" not in load(BASE / "kustomization.yaml"), "after another name there, no overlay would find it"
 
 
 def test_what_selects_pods_selects_these() -> None:
