@@ -1,9 +1,13 @@
 """Owns every option once: name, default, unit, environment variable, when to change it; does not act on any."""
 
-from typing import Annotated, Literal
+import os
+from difflib import get_close_matches
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_PREFIX: Final = "VIT_"
 
 
 class Settings(BaseSettings):
@@ -12,7 +16,7 @@ class Settings(BaseSettings):
     Units stand in the names. A value that does not fit raises pydantic's ValidationError, which names the option.
     """
 
-    model_config = SettingsConfigDict(env_prefix="VIT_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore")
 
     model: Annotated[
         str,
@@ -62,7 +66,8 @@ class Settings(BaseSettings):
         Field(
             gt=0,
             description="A request that would wait longer than this for its turn is refused at once with 503, unless "
-            "fewer images than two batches a lane are inside. Raise it where clients prefer late answers to none.",
+            "fewer images than two batches a lane, or than one request may hold, are inside. Raise it where clients "
+            "prefer late answers to none.",
         ),
     ] = 500.0
     request_timeout_ms: Annotated[
@@ -98,3 +103,13 @@ class Settings(BaseSettings):
     drain_timeout_s: Annotated[
         float, Field(gt=0, description="Seconds that work in flight may take to finish after the port is closed.")
     ] = 20.0
+
+
+def misspelt_variables() -> dict[str, str]:
+    """Variables of the environment that look like ours and are none, such as VIT_MODELL → what was meant.
+
+    Only near misses: Kubernetes makes variables from the names of services, which may begin as ours do.
+    """
+    known = [_PREFIX + name.upper() for name in Settings.model_fields]
+    strange = [name for name in os.environ if name.upper().startswith(_PREFIX) and name.upper() not in known]
+    return {name: meant[0] for name in strange if (meant := get_close_matches(name.upper(), known, 1, 0.85))}

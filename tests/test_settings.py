@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from app.settings import Settings
+from app.settings import Settings, misspelt_variables
 
 
 def test_environment_variables(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +35,9 @@ def test_a_value_that_does_not_fit_is_refused_by_name(name: str, value: object) 
 def test_every_option_says_what_it_is() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description and field.description[-1] in ".)", name
+
+
+def test_a_misspelt_variable_is_found_and_a_strange_one_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VIT_MODELL", "VIT_MAX_BATCHSIZE", "VIT_SERVE_PORT_8000_TCP_ADDR", "VIT_PORT", "vit_host"):
+        monkeypatch.setenv(name, "1")
+    assert misspelt_variables() == {"VIT_MODELL": "VIT_MODEL", "VIT_MAX_BATCHSIZE": "VIT_MAX_BATCH_SIZE"}

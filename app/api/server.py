@@ -13,7 +13,7 @@ from app.api.app import create_app
 from app.api.connection import IDLE_TIMEOUT_S, BoundedConnection
 from app.bootstrap import open_classifier
 from app.classifier import Classifier
-from app.settings import Settings
+from app.settings import Settings, misspelt_variables
 from app.telemetry.logs import configure
 from app.telemetry.metrics import Metrics
 
@@ -68,6 +68,8 @@ def _stop_before_serving(sig: int, frame: FrameType | None) -> None:
 
 async def _serve(settings: Settings) -> int:
     telemetry = Metrics()
+    for name, meant in misspelt_variables().items():
+        logger.warning("%s is no setting; %s is", name, meant)
     open_requests, body_mib = settings.max_open_requests, settings.max_body_bytes / 2**20
     logger.info(
         "at most %d open requests x %.1f MiB = %.1f MiB of bodies", open_requests, body_mib, open_requests * body_mib

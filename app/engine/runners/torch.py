@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from app.engine.client import OutOfDeviceMemory, Scores
+from app.errors import InferenceFailed
 from app.model.fold import PIXEL_OFFSET
 from app.model.vit import VisionTransformer
 
@@ -53,12 +54,17 @@ class TorchRunner:
         self._least_alone = 1  # images in a batch from which all cores are faster than a share of them
 
     def warm_up(self) -> None:
-        """Runs every batch size once, largest first, so that memory is claimed once; on all cores and on a share."""
+        """Runs every batch size once, largest first, so that memory is claimed once; on all cores and on a share.
+
+        Raises InferenceFailed if what comes out are no numbers.
+        """
         for size in reversed(self._buckets):
             self.run([0] * size, 1, alone=False)
         started_at = time.perf_counter()
-        self.run([0], 1, alone=False)
+        [best] = self.run([0], 1, alone=False)
         self._least_alone = self._worth_all_cores(time.perf_counter() - started_at)
+        if not math.isfinite(best.scores[0]):
+            raise InferenceFailed("the network gives no finite scores, for whatever image")
         self.run([0] * min(self._least_alone, self.max_batch_size), 1, alone=True)
         _return_unused_memory()
 

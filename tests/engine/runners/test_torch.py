@@ -7,6 +7,7 @@ import torch
 from app.domain import PreprocessSpec
 from app.engine.client import OutOfDeviceMemory
 from app.engine.runners.torch import TorchRunner, TorchRunnerConfig
+from app.errors import InferenceFailed
 from app.model.fold import fold_normalisation
 from app.model.variants import variant
 from app.model.vit import VisionTransformer
@@ -145,3 +146,10 @@ def test_a_batch_too_small_for_all_cores_takes_its_share(monkeypatch: pytest.Mon
     for slots, alone in (([0], True), ([0, 1, 2], True), ([0, 1, 2], False)):
         subject.run(slots, 1, alone)
     assert used == [1, 2, 1]
+
+
+def test_a_network_without_finite_scores_does_not_warm_up() -> None:
+    net = folded(network())
+    torch.nn.init.constant_(net.head.bias, torch.nan)
+    with pytest.raises(InferenceFailed, match="no finite scores"):
+        runner(net, pixels()).warm_up()
