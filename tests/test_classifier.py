@@ -150,20 +150,6 @@ async def fill(p: Place, count: int) -> list["asyncio.Task[Any]"]:
     return tasks
 
 
-def test_the_slower_of_decoding_and_network_sets_the_pace() -> None:
-    async def run() -> None:
-        async with place(max_wait_s=0.5, always_admit=2) as p:
-            p.decoders._seconds_per_image = 0.2
-            tasks = await fill(p, 3)
-            with pytest.raises(Overloaded) as caught:
-                await p.classifier.classify(png(9))
-            assert 0 < caught.value.retry_after_s < 0.2
-            p.runner.gate.set()
-            await asyncio.gather(*tasks)
-
-    asyncio.run(run())
-
-
 def test_without_a_slot_the_answer_is_at_once_and_honest() -> None:
     async def run() -> None:
         async with place(slots=4) as p:
@@ -177,13 +163,18 @@ def test_without_a_slot_the_answer_is_at_once_and_honest() -> None:
     asyncio.run(run())
 
 
-def test_a_wait_too_long_is_refused_with_the_time_to_come_back() -> None:
+@pytest.mark.parametrize("slower", ["engine", "decoders"])
+def test_a_wait_too_long_is_refused_with_the_time_to_come_back(slower: str) -> None:
     async def run() -> None:
         async with place(max_wait_s=0.5, always_admit=2) as p:
-            p.engine._seconds_per_image = 0.2
             tasks = await fill(p, 3)
+            await until(lambda: sum(map(len, p.runner.batches)) + p.engine.queue_depth == 3)  # all are decoded
+            getattr(p, slower)._seconds_per_image = 0.2
             with pytest.raises(Overloaded) as caught:
                 p.classifier.check_admission()
+            assert caught.value.retry_after_s == pytest.approx(0.1)
+            with pytest.raises(Overloaded) as caught:
+                await p.classifier.classify(png(9))
             assert caught.value.retry_after_s == pytest.approx(0.1)
             p.runner.gate.set()
             await asyncio.gather(*tasks)

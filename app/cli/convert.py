@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 from argparse import ArgumentError, ArgumentParser, Namespace
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 _FORMATS: Final = ("timm", "hf", "torchvision", "npz")
 _LARGEST_PATCH_PX: Final = 64
-_INWARD: Final = ("heads", "variant", "size", "patch_size", "preprocess", "labels", "drop_unused", "for_training")
 _DESCRIPTION: Final = (
     "Brings a checkpoint of timm (the tutorial, DeiT), Hugging Face, torchvision or Google's JAX code into a model "
     "package that `vit-serve serve --model DST` takes. SRC is a file (.safetensors, .pth, .bin, .npz) or a folder as "
@@ -106,8 +106,9 @@ def _into_package(args: Namespace) -> int:
 
 def _back(args: Namespace) -> int:
     from app.model.checkpoints.export import export_package
+    from app.model.checkpoints.load import ConvertOptions
 
-    if given := [name for name in _INWARD if getattr(args, name)]:
+    if given := [field.name for field in fields(ConvertOptions) if getattr(args, field.name)]:
         option = "--" + given[0].replace("_", "-")
         raise ArgumentError(None, f"{option} has no meaning with --to, which writes the package as it is")
     result = export_package(Path(args.source), args.to, args.destination)

@@ -146,10 +146,8 @@ def _truths(files: "ImageFiles", labels: Sequence[str], mapping: dict[str, str],
     found = {name: _number_of(mapping.get(class_of(name), class_of(name)), numbers) for name in files.names}
     unknown = sorted({class_of(name) for name, number in found.items() if number is None})
     known: dict[str, int | None] = {name: number for name, number in found.items() if number is not None}
-    if "" in unknown and not ignore:
-        loose = next(name for name in files.names if not class_of(name))
-        raise DatasetError(f"{files.path}: {loose} lies in no folder; each image must lie in one named after its class")
     if unknown and not ignore:
+        files.check_folders()
         raise DatasetError(
             f"{files.path}: the model has no class {_few(unknown)}; it has {_few(labels)}. "
             "Use --map FOLDER=LABEL or --ignore-unknown"

@@ -20,7 +20,7 @@ from app.errors import PackageError, UnknownVariant
 from app.model.labels.choose import choose_labels
 from app.model.labels.imagenet import LabelSet
 from app.model.preprocessing import preprocess_from_timm, preprocess_to_timm
-from app.model.values import items, mapping, number, one_of, whole
+from app.model.values import height_and_width, items, mapping, number, one_of, whole
 from app.model.variants import Gelu, Position, Standardization, ViTConfig, variant
 from app.model.vit import VisionTransformer
 
@@ -117,12 +117,8 @@ def save_package(
     Raises OSError.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.detach().to(dtype).contiguous() for name, tensor in package.network.state_dict().items()}
-    try:
-        save_file(state, directory / WEIGHTS_NAME, metadata={"format": "pt"})
-    except SafetensorError as error:  # a full disk, too
-        raise OSError(str(error)) from error
-    (directory / WEIGHTS_NAME).chmod(0o644)  # safetensors makes it its owner's alone, and a container is somebody else
+    state = {name: tensor.detach().to(dtype) for name, tensor in package.network.state_dict().items()}
+    write_tensors(directory / WEIGHTS_NAME, state)
     config = package.network.config
     preprocess, own_preprocess = preprocess_to_timm(package.preprocess)
     sha256 = file_sha256(directory / WEIGHTS_NAME)
@@ -154,6 +150,15 @@ def save_package(
     }
     (directory / CONFIG_NAME).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return sha256
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Writes a safetensors file. Raises OSError."""
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata={"format": "pt"})
+    except SafetensorError as error:  # a full disk, too
+        raise OSError(str(error)) from error
+    path.chmod(0o644)  # safetensors makes it its owner's alone, and a container is somebody else
 
 
 def parse_config(config: Mapping[str, Any]) -> tuple[str, ViTConfig, LabelSet, PreprocessSpec]:
@@ -269,8 +274,7 @@ def _pretrained_cfg(config: Mapping[str, Any]) -> Mapping[str, Any]:
 def _argument(name: str, value: Any) -> Any:
     """A value of `model_args` in the type that ViTConfig has it."""
     if name == "img_size":
-        pair = items(value, name, 2) if isinstance(value, list) else [value, value]
-        return tuple(whole(size, name) for size in pair)
+        return height_and_width(value, name)
     if name in ("backbone_layers", "stem_widths"):
         return tuple(whole(each, name) for each in items(value, name))
     if name in ("qkv_bias", "mirror", "distilled", "no_embed_class"):

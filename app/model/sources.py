@@ -54,7 +54,7 @@ def load_model(source: str, *, for_training: bool = False) -> ModelPackage:
         if path.exists():
             return _load(path, for_training)
     except OSError as error:  # of a folder that may not be entered
-        raise PackageError(f"{source}: cannot be read: {error.strerror}") from error
+        raise PackageError(f"{source}: cannot be read: {error.strerror or error}") from error
     raise PackageError(
         f"{source!r} is neither `embedded`, `noop`, `random:<variant>`, `{hub.SCHEME}:owner/name` nor a file or folder"
     )

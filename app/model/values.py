@@ -50,6 +50,12 @@ def one_of(value: Any, choices: tuple[str, ...], name: str) -> Any:
     return value
 
 
+def height_and_width(value: Any, name: str) -> tuple[int, int]:
+    """A list of both, or one number for a square."""
+    height, width = items(value, name, 2) if isinstance(value, list) else (value, value)
+    return whole(height, name), whole(width, name)
+
+
 def triple(values: Any, name: str) -> tuple[float, float, float]:
     """Three numbers, one a channel."""
     red, green, blue = (number(value, name) for value in items(values, name, 3))

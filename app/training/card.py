@@ -91,15 +91,11 @@ def _origin(facts: CardFacts) -> str:
     if facts.start_is_backbone:
         kept = f", whose first {recipe.freeze_stages} stages were kept as they were" if recipe.freeze_stages else ""
         return f"The backbone began as `{recipe.start}`{digest}{kept}, all else with random weights; trained"
-    stages = f"the first {recipe.freeze_stages} stages of the backbone"
-    frozen = (
-        stages
-        if not recipe.freeze
-        else "all but the head"
-        if recipe.freeze == "backbone"
-        else f"embeddings and first {recipe.freeze} blocks"
+    stages = f"the first {recipe.freeze_stages} stages of the backbone" if recipe.freeze_stages else ""
+    frozen = {"": stages, "backbone": "all but the head"}.get(
+        recipe.freeze, f"embeddings and first {recipe.freeze} blocks"
     )
-    kept = f", {frozen} kept as they were," if recipe.freeze or recipe.freeze_stages else ""
+    kept = f", {frozen} kept as they were," if frozen else ""
     return f"Fine-tuned from `{recipe.start}`{digest} under a new head that began as zeros{kept}"
 
 

@@ -52,12 +52,9 @@ def load_dataset(path: Path, spec: PreprocessSpec, progress: Progress = lambda d
     Raises DatasetError if there is nothing to read, one class only, an image outside the class folders, or one broken.
     """
     with ImageFiles(path) as files:
+        files.check_folders()
         names = files.names
         numbers = {name: i for i, name in enumerate(sorted({class_of(name) for name in names}))}
-        if "" in numbers:
-            raise DatasetError(
-                f"{path}: {names[0]} lies in no folder; each image must lie in one named after its class"
-            )
         if len(numbers) < 2:
             raise DatasetError(
                 f"{path}: found {len(names)} images, {len(numbers)} classes; at least two classes are needed"
@@ -151,6 +148,13 @@ class ImageFiles:
     def __exit__(self, *error: object) -> None:
         if self._archive is not None:
             self._archive.close()
+
+    def check_folders(self) -> None:
+        """Raises DatasetError, naming it, if an image lies in no folder and so has no class."""
+        if self.names and not class_of(self.names[0]):  # they are sorted by it
+            raise DatasetError(
+                f"{self.path}: {self.names[0]} lies in no folder; each image must lie in one named after its class"
+            )
 
     def read(self, name: str) -> bytes:
         """The file's bytes; from any thread. Raises DatasetError if it is damaged, encrypted or gone."""

@@ -125,12 +125,13 @@ def _conflict(out: Path, recipe: Recipe) -> str | None:
     """What stands against training this recipe in that folder, and what to do about it."""
     path, weights = out / RECIPE_NAME, out / WEIGHTS_NAME
     begun = (out / CHECKPOINT_NAME).exists()
-    if not path.exists() and (others := [name for name in (CARD_NAME, CONFIG_NAME, LOG_NAME) if (out / name).exists()]):
-        return f"holds a {others[0]} that is not of a run: clear it"
+    if not path.exists():
+        if begun or weights.exists():
+            return f"holds a model or a checkpoint but no {RECIPE_NAME} that says what it was made with: clear it"
+        others = [name for name in (CARD_NAME, CONFIG_NAME, LOG_NAME) if (out / name).exists()]
+        return f"holds a {others[0]} that is not of a run: clear it" if others else None
     if not begun and not weights.exists():
         return None
-    if not path.exists():
-        return f"holds a model or a checkpoint but no {RECIPE_NAME} that says what it was made with: clear it"
     stored = load_recipe(path)
     pairs = [(f.name, getattr(stored, f.name), getattr(recipe, f.name)) for f in fields(Recipe)]
     if differences := ", ".join(

@@ -13,6 +13,7 @@ from app.model.fold import PIXEL_OFFSET, fold_normalisation
 from app.model.package import ModelPackage, load_package, save_package
 from app.model.variants import ViTConfig, variant
 from app.model.vit import VisionTransformer
+from tests.model.unsettle import unsettle
 
 STEM, LITE = "vit_nano_conv8_32", "vit_nano_lite0_s32_128"
 CONFIGS = {
@@ -22,17 +23,12 @@ CONFIGS = {
 each_network = pytest.mark.parametrize("name", CONFIGS)
 
 
-@torch.no_grad()
 def drawn(name: str) -> VisionTransformer:
     """A network in which every parameter and every statistic matters."""
     torch.manual_seed(0)
     network = VisionTransformer(CONFIGS[name])
     network.init_weights()
-    for key, tensor in network.state_dict().items():
-        if key.endswith("running_var"):
-            tensor.uniform_(0.5, 2)
-        else:
-            tensor.add_(torch.randn_like(tensor) * 0.05)
+    unsettle(network)
     return network.eval()
 
 

@@ -15,19 +15,10 @@ from app.model.checkpoints.read import open_tensors
 from app.model.efficientnet import EfficientNetLite
 from app.model.variants import ViTConfig, variant
 from app.model.vit import VisionTransformer
+from tests.model.unsettle import unsettle
 
 NAME = "vit_nano_lite0_s32_128"
 CONFIG = replace(variant(NAME), img_size=(64, 96), embed_dim=32, num_heads=2, num_classes=3)
-
-
-@torch.no_grad()
-def unsettle(network: nn.Module) -> None:
-    """Changes every parameter and every statistic, so that each matters."""
-    for name, tensor in network.state_dict().items():
-        if name.endswith("running_var"):
-            tensor.uniform_(0.5, 2)
-        elif tensor.is_floating_point():
-            tensor.add_(torch.randn_like(tensor) * 0.05)
 
 
 @pytest.fixture

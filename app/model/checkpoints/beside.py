@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from app.domain import PreprocessSpec
 from app.model.preprocessing import at_size, preprocess_from_hf, preprocess_from_timm
-from app.model.values import items, mapping, number, one_of, whole
+from app.model.values import height_and_width, mapping, number, one_of, whole
 from app.model.variants import VARIANTS
 
 _ACTIVATIONS: Final = {"gelu": "erf", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
@@ -52,8 +52,7 @@ def _timm(config: Mapping[str, Any]) -> Stated:
     pretrained = mapping(config.get("pretrained_cfg", config), "pretrained_cfg")
     spec = preprocess_from_timm(pretrained)
     if (size := args.get("img_size")) is not None:  # which timm follows, even if the rest was left at another size
-        height, width = items(size, "img_size", 2) if isinstance(size, list) else (size, size)
-        spec = at_size(spec, whole(height, "img_size"), whole(width, "img_size"))
+        spec = at_size(spec, *height_and_width(size, "img_size"))
     return Stated(
         num_heads=None if heads is None else whole(heads, "num_heads"),
         img_size=(spec.height, spec.width),
@@ -66,11 +65,9 @@ def _timm(config: Mapping[str, Any]) -> Stated:
 def _transformers(config: Mapping[str, Any], preprocessor: Mapping[str, Any] | None) -> Stated:
     kind = one_of(config["model_type"], _MODEL_TYPES, "model_type")
     act = one_of(config.get("hidden_act", "gelu"), tuple(_ACTIVATIONS), "hidden_act")
-    size = config.get("image_size", 224)
-    height, width = items(size, "image_size", 2) if isinstance(size, list) else (size, size)
     return Stated(
         num_heads=whole(config.get("num_attention_heads", 12), "num_attention_heads"),
-        img_size=(whole(height, "image_size"), whole(width, "image_size")),
+        img_size=height_and_width(config.get("image_size", 224), "image_size"),
         constants={
             "norm_eps": number(config.get("layer_norm_eps", 1e-12), "layer_norm_eps"),
             "gelu": _ACTIVATIONS[act],

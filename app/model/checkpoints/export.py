@@ -9,8 +9,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import safe_open
 from torch import Tensor
 
 from app.errors import PackageError
@@ -18,7 +17,7 @@ from app.model.checkpoints import hf, npz, timm, torchvision
 from app.model.checkpoints.infer import CONSTANTS
 from app.model.checkpoints.rules import Dims, Layout, write
 from app.model.checkpoints.transformers_config import hf_config, hf_preprocessor
-from app.model.package import CONFIG_NAME, TIMM_ARGS, WEIGHTS_NAME, ModelPackage, load_package, read_json
+from app.model.package import CONFIG_NAME, TIMM_ARGS, WEIGHTS_NAME, ModelPackage, load_package, read_json, write_tensors
 from app.model.preprocessing import preprocess_to_timm
 from app.model.variants import ViTConfig
 from app.model.whole import written_whole
@@ -61,24 +60,22 @@ def export_package(package: Path, kind: str, destination: Path) -> Exported:
         if kind != "hf" or name not in ("norm_eps", "gelu")  # its config.json says these
         if (value := getattr(config, name)) != usual
     ]
+    _save(destination, written, _documents(kind, layout, loaded, package))
+    return Exported(layout.name, (*remarks, *_unsaid(kind, loaded)))
+
+
+def _unsaid(kind: str, package: ModelPackage) -> list[str]:
+    """What a package has and the format has no place for, but changes the answers."""
+    remarks, config, spec = [], package.network.config, package.preprocess
     if config.mirror:
         remarks.append(f"{kind} does not average with the mirror image, as this network does: its answers will differ")
     if kind == "timm" and config.representation_size:
         remarks.append("timm 1.0 leaves out the layer before the head (pre_logits) when it loads this")
-    remarks += _unsaid(kind, loaded)
-    _save(destination, written, _documents(kind, layout, loaded, package))
-    return Exported(layout.name, tuple(remarks))
-
-
-def _unsaid(kind: str, package: ModelPackage) -> list[str]:
-    """What stands in a package and has no place in the format, but changes the answers."""
-    remarks, spec = [], package.preprocess
     if package.temperature != 1:
         remarks.append(
             f"{kind} does not divide the logits by the temperature {package.temperature:g}, as we do: scores differ"
         )
-    own = preprocess_to_timm(spec)[1]
-    if kind == "timm" and own:
+    if kind == "timm" and (own := preprocess_to_timm(spec)[1]):
         remarks.append(
             f"timm cannot say {', '.join(own)} of how images are prepared: it will do so a little differently"
         )
@@ -148,7 +145,7 @@ def _save(destination: Path, tensors: Mapping[str, Tensor], documents: Mapping[s
     try:
         with written_whole(destination) as draft:
             _write(draft, tensors, documents)
-    except (OSError, SafetensorError, RuntimeError) as error:  # a full disk is each of them, by format
+    except (OSError, RuntimeError) as error:  # a full disk is one or the other, by format
         raise PackageError(f"{destination}: cannot be written: {error}") from error
 
 
@@ -166,8 +163,7 @@ def _write(path: Path, tensors: Mapping[str, Tensor], documents: Mapping[str, di
         for name, content in documents.items():
             text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
             (path / name).write_text(text, encoding="utf-8")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, weights, {"format": "pt"})
-    weights.chmod(0o644)
+    write_tensors(weights, tensors)
 
 
 def _array(tensor: Tensor) -> np.ndarray[Any, Any]:

@@ -91,12 +91,12 @@ def _digest(path: Path) -> str:
         digest = file_sha256(path)
     except OSError as error:
         raise PackageError(f"{path}: cannot be read: {error}") from error
-    in_name = re.fullmatch(r".*-(?=[0-9]*[a-f])([0-9a-f]{8}|[0-9a-f]{64})\.\w+", path.name)
-    linked = path.readlink().name if path.is_symlink() else ""
-    stated = in_name[1] if in_name else linked if re.fullmatch(r"[0-9a-f]{64}", linked) else ""
-    if not digest.startswith(stated):
+    stated = re.fullmatch(r".*-(?=[0-9]*[a-f])([0-9a-f]{8}|[0-9a-f]{64})\.\w+", path.name)
+    if stated is None and path.is_symlink():
+        stated = re.fullmatch(r"([0-9a-f]{64})", path.readlink().name)
+    if stated and not digest.startswith(stated[1]):
         raise PackageError(
-            f"{path}: the name says that the SHA-256 begins with {stated}, but it is {digest}: "
+            f"{path}: the name says that the SHA-256 begins with {stated[1]}, but it is {digest}: "
             "the download is broken, or it is another file"
         )
     return digest
