@@ -26,7 +26,7 @@ RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))
     # torch's C++ headers and its own tests: 150 MB of use only to a compiler, which is not here
     && rm -rf /opt/vit-serve/lib/python3.11/site-packages/torch/include /opt/vit-serve/lib/python3.11/site-packages/torch/test
 
-COPY README.md ./
+COPY README.md LICENSE ./
 COPY app/ app/
 RUN /opt/vit-serve/bin/pip install --no-deps .
 
@@ -44,8 +44,10 @@ ENV PATH=/opt/vit-serve/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 V
 USER 10001:10001
 EXPOSE 8000
 
+# On the admin port where there is one, as it answers while the other is busy; and past any HTTP_PROXY.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-c", \
-    "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ.get('VIT_PORT', '8000') + '/readyz', timeout=4)"]
+    "import os, urllib.request as r; e = os.environ.get; port = int(e('VIT_ADMIN_PORT') or 0) or e('VIT_PORT', '8000'); \
+    r.build_opener(r.ProxyHandler({})).open(f'http://127.0.0.1:{port}/readyz', timeout=4)"]
 
 ENTRYPOINT ["vit-serve"]
 CMD ["serve"]

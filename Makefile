@@ -7,7 +7,7 @@ OUT ?= runs/model
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test parity check format benchmark train docker clean
+.PHONY: help setup serve test attack parity check format benchmark train docker clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -30,6 +30,9 @@ serve: .venv/runtime  ## serve MODEL on HOST:PORT (embedded model, 127.0.0.1:800
 
 test: .venv/dev  ## run the tests
 	$(BIN)/python -m pytest
+
+attack: .venv/dev  ## attack a server beside honest clients, and say what it did to them
+	$(BIN)/python -m tests.attack
 
 parity: .venv/dev  ## compare with timm, transformers, torchvision; installs them apart
 	tests/parity/install.sh $(BIN)/python .venv/parity

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,8 +14,8 @@ from app.engine.runners.device import available_cores, choose_device, to_precisi
 from app.engine.runners.packing import pack_weights
 from app.engine.runners.torch import TorchRunner, TorchRunnerConfig
 from app.engine.slots import SlotPool
-from app.imaging.decode import DecodeLimits
 from app.imaging.pool import DecodePool
+from app.imaging.price import DecodeLimits
 from app.model.fold import fold_normalisation
 from app.model.sources import load_model
 from app.scheduling.policy import AdmissionPolicy, BatchPolicy
@@ -64,17 +65,17 @@ async def open_classifier(
         [TorchRunner(network, slots.pixels, runner_config) for _ in range(lanes)],
         Scheduler(BatchPolicy(max_batch_size, settings.slots)),
         slots,
-        EngineConfig(settings.stall_timeout_s, settings.drain_timeout_s),
+        EngineConfig(settings.stall_timeout_s, settings.drain_timeout_s, settings.warm_up_timeout_s),
         observer,
     )
     # Two rounds of batches, or one request, are let in whatever the rate: below that, refusals to clients that ask
     # again at once cost the lanes their cores, the measured rate sinks, and more is refused.
     always_admit = max(2 * lanes * max_batch_size, settings.max_images_per_request)
     admission = AdmissionPolicy(settings.max_wait_ms / 1000, always_admit)
-    decoders = DecodePool(settings.decode_threads or cores, spec, DecodeLimits(settings.max_pixels))
-    classifier = Classifier(
-        info, engine, decoders, slots, ClassifierConfig(admission, settings.request_timeout_ms / 1000), observer
-    )
+    limits = DecodeLimits(settings.max_pixels, settings.max_decode_bytes, settings.color == "convert")
+    decoders = DecodePool(settings.decode_threads or cores, spec, limits)
+    config = ClassifierConfig(admission, settings.request_timeout_ms / 1000, settings.max_top_k)
+    classifier = Classifier(info, engine, decoders, slots, config, observer)
     logger.info(
         "%s on %s in %s, %d lanes, batches up to %d, slots %d = %.1f MiB",
         *(info.name, info.device, info.precision, lanes, max_batch_size, settings.slots, slots.nbytes / 2**20),
@@ -83,5 +84,8 @@ async def open_classifier(
     try:
         yield classifier
     finally:
-        await engine.aclose()
-        await asyncio.to_thread(decoders.close)
+        until = (
+            classifier.closes_at if classifier.closes_at is not None else time.monotonic() + settings.drain_timeout_s
+        )
+        await engine.aclose(until)
+        await asyncio.to_thread(decoders.close, until)

@@ -10,12 +10,15 @@ from typing import Final
 from app.domain import Classification, Confidence, ModelInfo, Prediction, Timing
 from app.engine.client import EngineClient, NullObserver, Observer, Outcome, Status
 from app.engine.slots import SlotPool
-from app.errors import DeadlineExceeded, Draining, InferenceFailed, InvalidTopK, NotReady, Overloaded
-from app.imaging.pool import DecodePool
+from app.errors import DeadlineExceeded, Draining, EngineFailed, InvalidTopK, NotReady, Overloaded
+from app.imaging.pool import DecodePool, Examined
+from app.imaging.price import Price
 from app.scheduling.job import Job
 from app.scheduling.policy import AdmissionPolicy, admit, expected_wait_s
+from app.scheduling.room import RoomQueue
 
 _DEFAULT_TOP_K: Final = 5
+Encoded = bytes | bytearray
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,7 @@ class ClassifierConfig:
 
     admission: AdmissionPolicy
     request_timeout_s: float = 30.0
+    max_top_k: int = 100
 
 
 class Classifier:
@@ -46,6 +50,9 @@ class Classifier:
         self._observer = observer or NullObserver()
         self._ids = itertools.count()
         self._draining = False
+        self.closes_at: float | None = None  # on the monotonic clock
+        self._waiting = RoomQueue()
+        slots.on_release = self._waiting.room
 
     @property
     def status(self) -> Status:
@@ -67,63 +74,108 @@ class Classifier:
         """Returns once the model is warmed up. Raises what the warm-up raised."""
         await self._engine.ready()
 
-    def drain(self) -> None:
-        """Tells the world by `status` that the end is near; images are still taken until the doors close."""
+    @property
+    def decoding_bytes(self) -> int:
+        """Memory that pictures take while they are decoded, by their prices."""
+        return self._decoders.running_bytes
+
+    def drain(self, timeout_s: float | None = None) -> None:
+        """Tells the world by `status` that the end is near; images are still taken until the doors close.
+
+        `timeout_s`: when all must be over, closing included; the first such call counts.
+        """
         self._draining = True
+        if timeout_s is not None and self.closes_at is None:
+            self.closes_at = time.monotonic() + timeout_s
 
     def check_admission(self, timeout_s: float | None = None) -> None:
-        """Raises Overloaded, NotReady, Draining or InferenceFailed if an image sent now would be refused.
+        """Raises Overloaded, NotReady, Draining or EngineFailed if an image sent now would be refused.
 
         Costs nothing, so that a refusal can come before the body is read.
         """
         self._check_status()
-        if (retry_after_s := self._retry_after(timeout_s)) is not None:
+        if (retry_after_s := self._retry_after(timeout_s or self._config.request_timeout_s)) is not None:
             raise _overloaded(retry_after_s)
 
     def check_top_k(self, top_k: int | None) -> int:
-        """`top_k`, or its default. Raises InvalidTopK unless 1 ≤ top_k ≤ number of classes."""
+        """`top_k`, or its default. Raises InvalidTopK unless 1 ≤ top_k ≤ number of classes, or over the limit."""
+        classes, limit = len(self.info.labels), self._config.max_top_k
         if top_k is None:
-            return min(_DEFAULT_TOP_K, len(self.info.labels))
-        if not 1 <= top_k <= len(self.info.labels):
-            raise InvalidTopK(f"top_k is {top_k}; this model has {len(self.info.labels)} classes, so 1 … that many")
+            return min(_DEFAULT_TOP_K, classes, limit)
+        if not 1 <= top_k <= min(classes, limit):
+            raise InvalidTopK(f"top_k is {top_k}; it must be from 1 to {limit}, and this model has {classes} classes")
         return top_k
 
-    async def classify(
-        self, data: bytes, *, top_k: int | None = None, timeout_s: float | None = None
-    ) -> Classification:
-        """The best `top_k` classes, by default 5 or all there are, of one JPEG, PNG, WebP, GIF, BMP or TIFF.
+    def examine(self, data: Encoded) -> Examined:
+        """What decoding would cost, by the header alone. Raises EmptyBody, NotAnImage, CorruptImage, TooManyPixels."""
+        return self._decoders.examine(data)
 
-        Raises InvalidTopK, Overloaded, NotReady, Draining, DeadlineExceeded, InferenceFailed, or what decoding
-        raises: EmptyBody, NotAnImage, CorruptImage, TooManyPixels. If the caller is cancelled, so is the work.
+    async def classify(
+        self,
+        data: Encoded,
+        *,
+        top_k: int | None = None,
+        timeout_s: float | None = None,
+        patient: bool = False,
+        examined: Examined | None = None,
+    ) -> Classification:
+        """The best `top_k` classes, by default 5 or all there are, of one image of a format that `imaging` reads.
+
+        `patient`: where there is no room now, waits for some within the timeout. `examined`: what `examine` said.
+        Raises InvalidTopK, Overloaded, NotReady, Draining, EngineFailed, DeadlineExceeded, InferenceFailed, or what
+        decoding raises: EmptyBody, NotAnImage, CorruptImage, TooManyPixels. If the caller is cancelled, so is the work.
         """
         top_k = self.check_top_k(top_k)
         arrived_at = time.monotonic()
         timeout_s = min(timeout_s or self._config.request_timeout_s, self._config.request_timeout_s)
-        self.check_admission(timeout_s)
-        if (slot := self._slots.take()) is None:
-            raise _overloaded(self._expected_wait_s())
-        outcome = "cancelled"
+        cost = (examined or self.examine(data)).price
         try:
             async with asyncio.timeout(timeout_s):
-                await self._decode(data, slot)
-                decoded_at = time.monotonic()
-                self._observer.stage("decode", decoded_at - arrived_at)
-                job = Job(next(self._ids), slot, top_k, arrived_at + timeout_s)
-                answer = await self._engine.submit(job)
+                slot = await self._admit(cost, timeout_s, patient)
+                return await self._answer(data, cost, slot, top_k, arrived_at, timeout_s)
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"no answer within {timeout_s * 1000:.0f} ms") from error
+
+    async def _admit(self, cost: Price, timeout_s: float, patient: bool) -> int:
+        """A slot. Raises what `check_admission` raises, and DeadlineExceeded where decoding alone takes longer."""
+        if cost.seconds > timeout_s:
+            raise DeadlineExceeded(f"decoding takes {cost.seconds:.1f} s, longer than {timeout_s * 1000:.0f} ms")
+
+        def take() -> int:
+            self._check_status()
+            retry_after_s = self._retry_after(timeout_s, self._decoders.wait_s(cost))
+            if retry_after_s is None and (slot := self._slots.take()) is not None:
+                return slot
+            raise _overloaded(retry_after_s or self._expected_wait_s())
+
+        return await self._waiting.until(take) if patient else take()
+
+    async def _answer(
+        self, data: Encoded, cost: Price, slot: int, top_k: int, arrived_at: float, timeout_s: float
+    ) -> Classification:
+        """What becomes of an admitted image; counted, whatever it is."""
+        outcome = "cancelled"
+        try:
+            await self._decode(data, cost, slot)
+            decoded_at = time.monotonic()
+            self._observer.stage("decode", decoded_at - arrived_at)
+            job = Job(next(self._ids), slot, top_k, arrived_at + timeout_s)
+            answer = await self._engine.submit(job)
             outcome = "result"
             return self._classification(answer, arrived_at, decoded_at)
-        except TimeoutError as error:
-            outcome = "error"
-            raise DeadlineExceeded(f"no answer within {timeout_s * 1000:.0f} ms") from error
+        except asyncio.CancelledError:
+            if time.monotonic() >= arrived_at + timeout_s:
+                outcome = "error"
+            raise
         except Exception:
             outcome = "error"
             raise
         finally:
             self._observer.job(outcome)
 
-    async def _decode(self, data: bytes, slot: int) -> None:
+    async def _decode(self, data: Encoded, cost: Price, slot: int) -> None:
         """Fills the slot. It stays taken on success; else it is released once no decoder can write to it any more."""
-        decoding: Future[None] = self._decoders.submit(data, self._slots.pixels[slot])
+        decoding: Future[None] = self._decoders.submit(data, cost, self._slots.pixels[slot])
         try:
             await asyncio.wrap_future(decoding)
         except BaseException:
@@ -158,7 +210,7 @@ class Classifier:
             case Status.DRAINING:
                 raise Draining("the service is shutting down")
             case Status.FAILED:
-                raise InferenceFailed("the engine has failed or is stuck; see the log")
+                raise EngineFailed("the engine has failed or is stuck; see the log")
 
     @property
     def _seconds_per_image(self) -> float:
@@ -168,9 +220,8 @@ class Classifier:
     def _expected_wait_s(self) -> float:
         return expected_wait_s(self._slots.in_use, self._seconds_per_image)
 
-    def _retry_after(self, timeout_s: float | None) -> float | None:
-        timeout_s = timeout_s or self._config.request_timeout_s
-        return admit(self._slots.in_use, self._seconds_per_image, timeout_s, self._config.admission)
+    def _retry_after(self, timeout_s: float, decode_wait_s: float = 0.0) -> float | None:
+        return admit(self._slots.in_use, self._seconds_per_image, timeout_s, self._config.admission, decode_wait_s)
 
 
 def _overloaded(retry_after_s: float) -> Overloaded:

@@ -10,11 +10,14 @@ VitServeError
 │   ├── BodyTooLarge           more bytes than the limit
 │   ├── BodyTimeout            the body did not arrive in time
 │   ├── TooManyImages          more images in one request than the limit
+│   ├── UnsupportedEncoding    a body compressed in a way that we do not undo
+│   ├── UnknownParameter       a query parameter that we do not know
 │   ├── InvalidTopK            top_k outside 1 … number of classes
 │   └── InvalidTimeout         a request timeout that is no positive number
 ├── Unavailable                nothing is wrong with the request; try again
 │   ├── Overloaded             no room, or the wait would be too long; carries retry_after_s
 │   ├── NotReady               the model is still warming up
+│   ├── EngineFailed           the device has failed or is stuck; a restart is near
 │   └── Draining               the service is going down
 ├── ClientGone                 the caller left before the answer
 ├── DeadlineExceeded           accepted, but not answered within its timeout
@@ -90,8 +93,20 @@ class TooManyImages(RequestError):
     code = "too_many_images"
 
 
+class UnsupportedEncoding(RequestError):
+    """The body's Content-Encoding is none that is undone here."""
+
+    code = "unsupported_encoding"
+
+
+class UnknownParameter(RequestError):
+    """The query has a parameter that means nothing here, or is too long to be looked at."""
+
+    code = "unknown_parameter"
+
+
 class InvalidTopK(RequestError):
-    """`top_k` is not a whole number from 1 to the number of classes."""
+    """`top_k` is not a whole number from 1 to the number of classes, or over the limit."""
 
     code = "invalid_top_k"
 
@@ -125,6 +140,12 @@ class NotReady(Unavailable):
     """The model is not warmed up yet."""
 
     code = "not_ready"
+
+
+class EngineFailed(Unavailable):
+    """The device has failed or is stuck, so that nothing is answered until a restart."""
+
+    code = "failed"
 
 
 class Draining(Unavailable):

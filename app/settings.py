@@ -45,6 +45,32 @@ class Settings(BaseSettings):
 
     host: Annotated[str, Field(description="Address to listen on; 0.0.0.0 in a container.")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on.")] = 8000
+    admin_port: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=65535,
+            description="A second port with nothing but /livez, /readyz and /metrics, which strangers cannot keep "
+            "busy; 0: none. The first port has them too.",
+        ),
+    ] = 0
+    max_connections: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=65536,
+            description="Open connections at most; for one more the longest idle is closed. 0, or more than fit: as "
+            "many as the limit on file descriptors leaves room for.",
+        ),
+    ] = 0
+    keep_alive_s: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="An idle connection is closed after this; must be longer than a load balancer in front keeps "
+            "its own: 60 s as a rule, 90 on Heroku, 240 on Azure, 600 on Google Cloud.",
+        ),
+    ] = 75.0
     cors_origins: Annotated[
         tuple[str, ...],
         Field(description='Web origins that may call from a browser, as JSON: `["https://a.example"]`; `["*"]`: any.'),
@@ -77,21 +103,53 @@ class Settings(BaseSettings):
     decode_threads: Annotated[
         int, Field(ge=0, le=1024, description="Threads that decode images; 0: one per CPU core.")
     ] = 0
+    max_top_k: Annotated[
+        int, Field(ge=1, le=100_000, description="Most classes that a request may ask for in `top_k`.")
+    ] = 100
     max_body_bytes: Annotated[
         int, Field(ge=1024, description="Largest request body; larger ones get 413 before they are read whole.")
     ] = 16 * 2**20
-    max_pixels: Annotated[
-        int, Field(ge=1, le=178_956_970, description="Most pixels in one image, by its header; Pillow reads no larger.")
-    ] = 50_000_000
-    max_images_per_request: Annotated[int, Field(ge=1, le=4096, description="Most images in one request.")] = 32
-    max_open_requests: Annotated[
+    max_bodies_bytes: Annotated[
         int,
-        Field(ge=1, description="Requests being read or answered at most; more get 503. Times max_body_bytes: memory."),
-    ] = 512
+        Field(ge=1024, description="Memory of all request bodies at once; what arrives above it gets 503."),
+    ] = 256 * 2**20
+    min_body_bytes_per_s: Annotated[
+        int,
+        Field(ge=0, description="A body that arrives more slowly gets 408, after its first ten seconds; 0: never."),
+    ] = 1024
+    max_pixels: Annotated[
+        int, Field(ge=1, le=1_000_000_000, description="Most pixels in one image, by its header.")
+    ] = 120_000_000
+    max_pixels_per_request: Annotated[
+        int, Field(ge=1, description="Most pixels in all images of one request together.")
+    ] = 240_000_000
+    max_decode_bytes: Annotated[
+        int,
+        Field(
+            ge=2**20,
+            description="Memory that large pictures may take at once while they are decoded; one that alone needs more "
+            "gets 422. Ordinary ones take at most half as much besides.",
+        ),
+    ] = 512 * 2**20
+    color: Annotated[
+        Literal["srgb", "convert"],
+        Field(
+            description="`srgb` takes pixels as they are, as the models' own pipelines do; `convert` applies colour "
+            "profiles first."
+        ),
+    ] = "srgb"
+    max_images_per_request: Annotated[int, Field(ge=1, le=4096, description="Most images in one request.")] = 32
     stall_timeout_s: Annotated[
         float,
         Field(gt=0, description="A batch on the device for longer makes /livez fail, so that we are restarted."),
     ] = 60.0
+    warm_up_timeout_s: Annotated[float, Field(gt=0, description="A warm-up that takes longer makes /livez fail.")] = (
+        300.0
+    )
+    failed_grace_s: Annotated[
+        float,
+        Field(ge=0, description="A service whose device has failed for this long ends with exit code 1."),
+    ] = 30.0
     drain_delay_s: Annotated[
         float,
         Field(
@@ -101,7 +159,11 @@ class Settings(BaseSettings):
         ),
     ] = 0.0
     drain_timeout_s: Annotated[
-        float, Field(gt=0, description="Seconds that work in flight may take to finish after the port is closed.")
+        float,
+        Field(
+            gt=0,
+            description="Seconds between closing the port and the end of the process; what is in flight then is told so.",
+        ),
     ] = 20.0
 
 

@@ -33,11 +33,11 @@ class EchoRunner:
     def warm_up(self) -> None:
         pass
 
-    def run(self, slots: Sequence[int], top_k: int, alone: bool) -> list[Scores]:
+    def run(self, slots: Sequence[int], top_ks: Sequence[int], alone: bool) -> list[Scores]:
         self.batches.append(list(slots))
         self.alone.append(alone)
         assert self.gate.wait(10)
-        return [Scores([1.0] * top_k, [slot] * top_k) for slot in slots]
+        return [Scores([1.0] * top_k, [slot] * top_k) for slot, top_k in zip(slots, top_ks, strict=True)]
 
 
 class RecordingObserver:

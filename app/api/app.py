@@ -5,7 +5,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from app import __version__
-from app.api.admission import OpenRequests
+from app.api.admission import BodyMemory
 from app.api.errors import handle_http, handle_known
 from app.api.middleware import BodyLimit, Tracking
 from app.api.routes import classify, health, metrics, model, page
@@ -19,17 +19,15 @@ from app.telemetry.metrics import Metrics
 
 def create_app(settings: Settings, classifier: Classifier, telemetry: Metrics) -> FastAPI:
     """The ASGI application over a classifier that is open already, and stays the caller's to close."""
+    state = State(settings, classifier, telemetry, BodyMemory(settings.max_bodies_bytes))
     app = FastAPI(
         title="vit-serve",
         version=__version__,
         description="Classifies images with a Vision Transformer.",
         redirect_slashes=False,  # a redirect would make clients send their image twice
     )
-    app.state.service = State(settings, classifier, telemetry, OpenRequests(settings.max_open_requests))
-    telemetry.model(classifier.info)
-    telemetry.watch("vit_ready", "Whether new images are taken.", lambda: classifier.status is Status.READY)
-    telemetry.watch("vit_queue_depth", "Images waiting for the device.", lambda: classifier.queue_depth)
-    telemetry.watch("vit_slots_in_use", "Images between admission and answer.", lambda: classifier.slots_in_use)
+    app.state.service = state
+    _watch(state)
 
     # Outermost last, as Starlette adds them.
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
@@ -49,3 +47,25 @@ def create_app(settings: Settings, classifier: Classifier, telemetry: Metrics) -
     for module in (classify, health, model, metrics, page):
         app.include_router(module.router)
     return app
+
+
+def create_admin_app(main: FastAPI) -> FastAPI:
+    """Probes and metrics of that application, for a port of their own."""
+    state: State = main.state.service
+    app = FastAPI(openapi_url=None, redirect_slashes=False)
+    app.state.service = state
+    app.add_middleware(Tracking, metrics=state.metrics, draining=lambda: state.classifier.status is Status.DRAINING)
+    app.add_exception_handler(HTTPException, handle_http)
+    for module in (health, metrics):
+        app.include_router(module.router)
+    return app
+
+
+def _watch(state: State) -> None:
+    classifier, telemetry = state.classifier, state.metrics
+    telemetry.model(classifier.info)
+    telemetry.watch("vit_ready", "Whether new images are taken.", lambda: classifier.status is Status.READY)
+    telemetry.watch("vit_queue_depth", "Images waiting for the device.", lambda: classifier.queue_depth)
+    telemetry.watch("vit_slots_in_use", "Images between admission and answer.", lambda: classifier.slots_in_use)
+    telemetry.watch("vit_bodies_bytes", "Memory of request bodies.", lambda: state.bodies.used_bytes)
+    telemetry.watch("vit_decode_bytes", "Memory of pictures being decoded.", lambda: classifier.decoding_bytes)

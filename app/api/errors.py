@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from app import errors
+from app.api.encoding import ACCEPTED
 from app.api.request_id import request_id
 
 logger = logging.getLogger(__name__)
@@ -21,14 +22,17 @@ STATUS: Final[dict[type[errors.VitServeError], int]] = {
     errors.BodyTooLarge: 413,
     errors.TooManyImages: 413,
     errors.NotAnImage: 415,
+    errors.UnsupportedEncoding: 415,
     errors.CorruptImage: 422,
     errors.TooManyPixels: 422,
+    errors.UnknownParameter: 422,
     errors.InvalidTopK: 422,
     errors.InvalidTimeout: 422,
     errors.ClientGone: 499,  # nginx's number; only metrics and logs see it
     errors.InferenceFailed: 500,
     errors.Overloaded: 503,
     errors.NotReady: 503,
+    errors.EngineFailed: 503,
     errors.Draining: 503,
     errors.DeadlineExceeded: 504,
 }
@@ -46,6 +50,8 @@ def error_response(request: Request, error: errors.VitServeError) -> JSONRespons
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     elif isinstance(error, errors.Unavailable):
         headers["Retry-After"] = "1"
+    elif isinstance(error, errors.UnsupportedEncoding):
+        headers["Accept-Encoding"] = ACCEPTED  # RFC 9110, 12.5.3
     return _response(request, STATUS.get(type(error), 500), error_body(error), headers)
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from starlette.requests import Request
 
-from app.api.admission import OpenRequests
+from app.api.admission import BodyMemory
 from app.classifier import Classifier
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
@@ -20,7 +20,7 @@ class State:
     settings: Settings
     classifier: Classifier
     metrics: Metrics
-    open_requests: OpenRequests
+    bodies: BodyMemory
 
     @staticmethod
     def of(request: Request) -> "State":

@@ -35,6 +35,11 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--name", help="the package is called VARIANT.NAME; default: the data's file name without suffix"
     )
+    parser.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="leave out image files that cannot be read, and list them in DIR/skipped.txt; else they end the run",
+    )
     _configure_recipe(parser)
     card = parser.add_argument_group("model card", "What its README.md tells beside what the run itself shows.")
     card.add_argument(
@@ -66,7 +71,7 @@ def run(args: Namespace) -> int:
     config = _config(args)
     try:
         with training_progress() as listen:
-            result = training.run(config, listen, draw_run)
+            result = training.run(config, listen, draw_run, _warn)
     except FloatingPointError as error:
         advice = "try a lower --learning-rate (with a stem, also stem_learning_rate in --recipe), in another --out"
         raise SetupError(f"training diverged at {error}; {advice}") from error
@@ -85,6 +90,10 @@ def run(args: Namespace) -> int:
         f"  vit-serve serve --model {shlex.quote(str(result.package))}\n"
     )
     return 0
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(f"vit-serve train: {text}")
 
 
 def _configure_recipe(parser: ArgumentParser) -> None:
@@ -153,6 +162,7 @@ def _config(args: Namespace) -> "RunConfig":
         keep_checkpoint=not args.discard_checkpoint,
         out_of_scope=args.out_of_scope,
         data_note=" ".join(args.data_note.split()),
+        skip_broken=args.skip_broken,
     )
 
 

@@ -22,11 +22,13 @@ class Status(Enum):
 class EngineConfig:
     """`stall_timeout_s`: a batch that runs longer than this means that the device is wedged.
 
-    `drain_timeout_s`: how long closing waits for what was accepted.
+    `warm_up_timeout_s`: the same of a warm-up. `drain_timeout_s`: how long closing waits for what was accepted, where
+    no instant is named.
     """
 
     stall_timeout_s: float = 60.0
     drain_timeout_s: float = 20.0
+    warm_up_timeout_s: float = 300.0
 
 
 class Scores(NamedTuple):
@@ -58,8 +60,8 @@ class Runner(Protocol):
         """Runs every batch size that will be used once."""
         ...
 
-    def run(self, slots: Sequence[int], top_k: int, alone: bool) -> list[Scores]:
-        """The best `top_k` classes of the pixels in each slot, in order.
+    def run(self, slots: Sequence[int], top_ks: Sequence[int], alone: bool) -> list[Scores]:
+        """The best classes of the pixels in each slot, in order; of each as many as `top_ks` says.
 
         `alone`: no other lane is busy, so this one may use the whole device. Raises OutOfDeviceMemory.
         """
@@ -128,6 +130,6 @@ class EngineClient(Protocol):
         """Returns once warmed up. Raises what the warm-up raised."""
         ...
 
-    async def aclose(self) -> None:
-        """Finishes what was submitted, then stops."""
+    async def aclose(self, until: float | None = None) -> None:
+        """Finishes what was submitted, then stops; at the latest at that monotonic instant."""
         ...

@@ -10,7 +10,7 @@ from typing import Final
 
 from app.engine.client import EngineConfig, NullObserver, Observer, Outcome, Runner, Scores, Status
 from app.engine.slots import SlotPool
-from app.errors import DeadlineExceeded, InferenceFailed, VitServeError
+from app.errors import DeadlineExceeded, EngineFailed, InferenceFailed, VitServeError
 from app.scheduling.job import Job
 from app.scheduling.scheduler import Scheduler
 
@@ -40,6 +40,7 @@ class Engine:
         self._status = Status.STARTING
         self._futures: dict[int, asyncio.Future[Outcome]] = {}
         self._busy_since: dict[int, float] = {}
+        self._warming_since: dict[int, float] = {}
         self._seconds_per_image = 0.0
         self._cold = len(runners)
         self._lanes = [
@@ -59,11 +60,11 @@ class Engine:
         await asyncio.shield(self._warm)
 
     def status(self) -> Status:
-        """FAILED also while a batch has been on the device longer than the stall timeout."""
-        now = self._clock()
-        if any(now - since > self._config.stall_timeout_s for since in list(self._busy_since.values())):
-            return Status.FAILED
-        return self._status
+        """FAILED also while a batch, or a warm-up, has been on the device longer than its timeout."""
+        now, config = self._clock(), self._config
+        stuck = any(now - since > config.stall_timeout_s for since in list(self._busy_since.values()))
+        cold = any(now - since > config.warm_up_timeout_s for since in list(self._warming_since.values()))
+        return Status.FAILED if stuck or cold else self._status
 
     @property
     def queue_depth(self) -> int:
@@ -78,8 +79,8 @@ class Engine:
     async def submit(self, job: Job) -> Outcome:
         """Queues a job and waits for its answer; if the waiter is cancelled, so is the job while it waits.
 
-        The job's slot is the engine's from this call on. Raises Overloaded, Draining, DeadlineExceeded or
-        InferenceFailed.
+        The job's slot is the engine's from this call on. Raises Overloaded, Draining, DeadlineExceeded,
+        InferenceFailed or EngineFailed.
         """
         future: asyncio.Future[Outcome] = self._loop.create_future()
         self._futures[job.id] = future
@@ -96,15 +97,15 @@ class Engine:
             if self._scheduler.cancel(job.id):  # only the waiter's leaving finds the job still in the queue
                 self._slots.release(job.slot)
 
-    async def aclose(self) -> None:
-        """Lets the lanes finish what waits, within the drain timeout, then ends them.
+    async def aclose(self, until: float | None = None) -> None:
+        """Lets the lanes finish what waits, until that monotonic instant or within the drain timeout, then ends them.
 
-        Whoever is left waiting behind a lane that is stuck gets InferenceFailed.
+        Whoever is left waiting behind a lane that is stuck gets EngineFailed.
         """
         if self._status is not Status.FAILED:
             self._status = Status.DRAINING
         self._scheduler.close()
-        until = time.monotonic() + self._config.drain_timeout_s
+        until = time.monotonic() + self._config.drain_timeout_s if until is None else until
         for lane in self._lanes:
             await asyncio.to_thread(lane.join, max(0.0, until - time.monotonic()))
         if any(lane.is_alive() for lane in self._lanes):
@@ -112,7 +113,9 @@ class Engine:
 
     def _lane(self, index: int, runner: Runner) -> None:
         try:
+            self._warming_since[index] = self._clock()
             runner.warm_up()
+            del self._warming_since[index]
             self._loop.call_soon_threadsafe(self._lane_is_warm)
             in_vain = 0
             while (plan := self._scheduler.next_batch()) is not None:
@@ -139,7 +142,7 @@ class Engine:
         started_at = self._clock()
         alone = len(self._busy_since) == 1 and not len(self._scheduler)
         try:
-            results = runner.run([job.slot for job in jobs], max(job.top_k for job in jobs), alone)
+            results = runner.run([job.slot for job in jobs], [job.top_k for job in jobs], alone)
         except Exception as error:
             if len(jobs) > 1:
                 logger.warning("a batch of %d failed (%r); trying its halves", len(jobs), error)
@@ -170,8 +173,7 @@ class Engine:
     ) -> Outcome | InferenceFailed:
         if not math.isfinite(scores.scores[0]):
             return InferenceFailed("the network gave no finite scores for this image")
-        best = Scores(scores.scores[: job.top_k], scores.indices[: job.top_k])
-        return Outcome(best, started_at - job.submitted_at, inference_s, size)
+        return Outcome(scores, started_at - job.submitted_at, inference_s, size)
 
     def _lane_is_warm(self) -> None:
         self._cold -= 1
@@ -197,4 +199,4 @@ class Engine:
             self._slots.release(job.slot)
         for future in self._futures.values():
             if not future.done():
-                future.set_exception(InferenceFailed("the engine has failed"))
+                future.set_exception(EngineFailed("the engine has failed"))

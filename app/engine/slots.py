@@ -1,6 +1,7 @@
 """Owns the pool of slot numbers and the pixels behind them; does not know who uses them."""
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ class SlotPool:
         self._free = list(range(count))
         self._taken = [False] * count
         self._lock = threading.Lock()
+        self.on_release: Callable[[], None] = lambda: None  # called by whoever releases, in any thread
 
     @property
     def in_use(self) -> int:
@@ -45,3 +47,4 @@ class SlotPool:
                 raise RuntimeError(f"slot {slot} was released twice. This is a bug.")
             self._taken[slot] = False
             self._free.append(slot)
+        self.on_release()

@@ -1,47 +1,177 @@
-"""Owns the threads that decode; does not decide how many images may wait for them, which the slots bound."""
+"""Owns the threads that decode, ordinary pictures apart from large ones; does not decide how many may wait."""
 
+import os
+import sys
+import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final
+from collections import deque
+from concurrent.futures import Future
+from typing import Final, NamedTuple
 
 from app.domain import PreprocessSpec
-from app.imaging.decode import DecodeLimits, Pixels
+from app.imaging.decode import Pixels
+from app.imaging.header import read_header
+from app.imaging.price import DecodeLimits, Price, check, price
 from app.imaging.resample import preprocess, use_one_core
 
 _SHARE_OF_THE_NEWEST: Final = 0.05  # images of one service differ much
+# A telephone's usual 12 megapixels are below both; a bomb of 50 bytes is ten times above.
+_LARGE_S: Final = 0.2
+_LARGE_BYTES: Final = 128 * 2**20
+_NICE: Final = 10  # a tenth of a core where others want it too; all of it where nobody does
+
+
+class Examined(NamedTuple):
+    """What a picture's header tells."""
+
+    pixels: int
+    price: Price
+
+
+class _Task(NamedTuple):
+    future: Future[None]
+    held: list[bytes | bytearray]  # emptied once cancelled or begun: a task in the queue then holds no bytes
+    price: Price
+    out: Pixels
+
+
+class _Lane:
+    """Threads with a queue of their own, first in, first out, among which `max_bytes` of memory are shared.
+
+    The threads are daemons: the end of the process waits for no decoder.
+    """
+
+    def __init__(self, pool: "DecodePool", name: str, threads: int, max_bytes: int, nice: int) -> None:
+        self._pool, self._max_bytes, self._nice = pool, max_bytes, nice
+        self._waiting: deque[_Task] = deque()
+        self._changed = threading.Condition()
+        self.running_bytes, self._running_s, self.threads, self._closed = 0, 0.0, threads, False
+        self._threads = [threading.Thread(target=self._work, name=f"{name}-{i}", daemon=True) for i in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def put(self, task: _Task) -> None:
+        with self._changed:
+            if self._closed:
+                task.future.cancel()
+                return
+            self._waiting.append(task)
+            self._changed.notify()
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds until a thread is free for one more, by the prices of those before it."""
+        with self._changed:
+            waiting_s = sum(task.price.seconds for task in self._waiting if not task.future.cancelled())
+            return (waiting_s + self._running_s) / self.threads
+
+    def close(self, until: float) -> None:
+        """Cancels what waits; joins the threads until that instant of the monotonic clock."""
+        with self._changed:
+            self._closed = True
+            for task in self._waiting:
+                task.future.cancel()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(max(until - time.monotonic(), 0.0))
+
+    def _work(self) -> None:
+        use_one_core()
+        if self._nice and sys.platform == "linux":  # where a thread has a priority of its own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
+        while (task := self._next()) is not None:
+            try:
+                self._pool.run(task, measured=not self._nice)
+            finally:
+                with self._changed:
+                    self.running_bytes -= task.price.nbytes
+                    self._running_s -= task.price.seconds
+                    self._changed.notify()
+                del task
+
+    def _next(self) -> _Task | None:
+        with self._changed:
+            while not self._waiting or not self._fits(self._waiting[0]):
+                if self._closed and not self._waiting:
+                    return None
+                self._changed.wait()
+            task = self._waiting.popleft()
+            self.running_bytes += task.price.nbytes
+            self._running_s += task.price.seconds
+            return task
+
+    def _fits(self, task: _Task) -> bool:
+        return not self.running_bytes or self.running_bytes + task.price.nbytes <= self._max_bytes
 
 
 class DecodePool:
-    """Decodes and resizes off the event loop. The decoders leave the GIL, so threads scale over cores."""
+    """Decodes and resizes off the event loop. The decoders leave the GIL, so threads scale over cores.
+
+    Large pictures, by their price, have half as many threads to themselves, of low priority, so that they do not
+    stand in the way of ordinary ones. To decode in processes that can be killed, replace this class: nothing else
+    knows where a picture is decoded.
+    """
 
     def __init__(self, threads: int, spec: PreprocessSpec, limits: DecodeLimits) -> None:
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="decode", initializer=use_one_core)
-        self._threads, self._spec, self._limits = threads, spec, limits
+        self._spec, self._limits = spec, limits
+        self._large_bytes = min(_LARGE_BYTES, limits.max_bytes // 4)
+        self._ordinary = _Lane(self, "decode", threads, limits.max_bytes // 2, nice=0)
+        self._large = _Lane(self, "decode-large", max(threads // 2, 1), limits.max_bytes, nice=_NICE)
         self._seconds_per_image = 0.0
 
-    def submit(self, data: bytes, out: Pixels) -> Future[None]:
+    def examine(self, data: bytes | bytearray) -> Examined:
+        """What decoding would cost, by the header alone, in under a millisecond whatever the bytes are.
+
+        Raises EmptyBody, NotAnImage, CorruptImage or TooManyPixels.
+        """
+        header = read_header(data)
+        check(header, self._limits)
+        return Examined(header.width * header.height, price(header))
+
+    def submit(self, data: bytes | bytearray, cost: Price, out: Pixels) -> Future[None]:
         """Decodes `data` into `out` (spec.height, spec.width, 3); the future fails with a RequestError.
 
         A future cancelled in time never touches `out`; one that runs writes to it until it is done.
         """
-        held = [data]  # the executor keeps what was cancelled until a thread comes by; not its bytes, though
-        future = self._executor.submit(self._decode, held, out)
-        future.add_done_callback(lambda _: held.clear())
-        return future
+        task = _Task(Future(), [data], cost, out)
+        task.future.add_done_callback(lambda _: task.held.clear())
+        self._lane(cost).put(task)
+        return task.future
 
-    def _decode(self, held: list[bytes], out: Pixels) -> None:
+    def run(self, task: _Task, measured: bool) -> None:
+        """Decodes one picture in the calling thread; nothing if it was cancelled."""
+        if not task.future.set_running_or_notify_cancel():
+            return
         started_at = time.perf_counter()
         try:
-            preprocess(held.pop(), self._spec, self._limits, out)
-        finally:
-            per_image = (time.perf_counter() - started_at) / self._threads
+            preprocess(task.held.pop(), self._spec, self._limits, task.out)
+        except BaseException as error:
+            task.future.set_exception(error)
+        else:
+            task.future.set_result(None)
+        if measured:
+            per_image = (time.perf_counter() - started_at) / self._ordinary.threads
             self._seconds_per_image += _SHARE_OF_THE_NEWEST * (per_image - self._seconds_per_image)
+
+    def wait_s(self, cost: Price) -> float:
+        """Seconds before a large picture's turn, by the prices of those before it; 0 for ordinary ones."""
+        return self._large.wait_s if self._lane(cost) is self._large else 0.0
 
     @property
     def seconds_per_image(self) -> float:
-        """Measured: how often an image leaves when all threads are busy; a running average, from 0 on."""
+        """Measured: how often an ordinary image leaves when all threads are busy; a running average, from 0 on."""
         return self._seconds_per_image
 
-    def close(self) -> None:
-        """Ends the threads once they are idle; what has not begun is cancelled."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+    @property
+    def running_bytes(self) -> int:
+        """Memory of what is being decoded now, by its price."""
+        return self._ordinary.running_bytes + self._large.running_bytes
+
+    def close(self, until: float | None = None) -> None:
+        """Ends the threads once they are idle, or leaves them at that monotonic instant; what waits is cancelled."""
+        for lane in (self._ordinary, self._large):
+            lane.close(time.monotonic() + 3600 if until is None else until)
+
+    def _lane(self, cost: Price) -> _Lane:
+        large = cost.seconds > _LARGE_S or cost.nbytes > self._large_bytes
+        return self._large if large else self._ordinary

@@ -31,12 +31,17 @@ _REACH: Final = 3  # half the width of the widest kernel, Lanczos, in pixels of 
 Crop = tuple[slice, slice]  # rows, columns
 
 
-def preprocess(data: bytes, spec: PreprocessSpec, limits: DecodeLimits, out: Pixels) -> None:
+def preprocess(data: bytes | bytearray, spec: PreprocessSpec, limits: DecodeLimits, out: Pixels) -> None:
     """Decodes `data` and writes the network's input, uint8 (height, width, 3), into `out`.
 
     Raises what `decode` raises; `out` is then untouched or half-written and must not be used.
     """
-    resample(decode(data, limits), spec, out)
+    resample(decode(data, limits, lambda height, width: _twice(resized_size(height, width, spec))), spec, out)
+
+
+def _twice(size: tuple[int, int]) -> tuple[int, int]:
+    """To which a large picture may be shrunk crudely, so that the resampling proper still decides how it looks."""
+    return 2 * size[0], 2 * size[1]
 
 
 def resized_size(height: int, width: int, spec: PreprocessSpec) -> tuple[int, int]:

@@ -53,14 +53,18 @@ def expected_wait_s(in_flight: int, seconds_per_image: float) -> float:
     return in_flight * seconds_per_image
 
 
-def admit(in_flight: int, seconds_per_image: float, timeout_s: float, policy: AdmissionPolicy) -> float | None:
+def admit(
+    in_flight: int, seconds_per_image: float, timeout_s: float, policy: AdmissionPolicy, decode_wait_s: float = 0.0
+) -> float | None:
     """None to let one more image in; else the seconds after which it is worth trying again.
 
     Refused is what would wait longer than `max_wait_s`, or than its own timeout: an answer that comes too
-    late costs as much as one in time.
+    late costs as much as one in time. `decode_wait_s` is what a large picture waits for those before it.
     """
+    allowed_s = min(policy.max_wait_s, timeout_s)
+    if decode_wait_s > allowed_s:
+        return decode_wait_s - allowed_s
     if in_flight < policy.always_admit:
         return None
     wait_s = expected_wait_s(in_flight, seconds_per_image)
-    allowed_s = min(policy.max_wait_s, timeout_s)
     return None if wait_s <= allowed_s else wait_s - allowed_s

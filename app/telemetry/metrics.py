@@ -18,6 +18,8 @@ SECONDS: Final = (
 IMAGES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 STAGES: Final = ("read", "decode", "queue", "inference", "respond")
 OUTCOMES: Final = ("result", "error", "cancelled")
+DEADLINES_SET_BY: Final = ("server", "client")
+CLOSED_BECAUSE: Final = ("idle_evicted", "idle_timeout", "header_timeout", "refused")
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # a gauge a series that nobody reads
 
@@ -31,8 +33,8 @@ class Metrics:
         self._requests = Counter("vit_requests", "HTTP requests answered.", ["route", "code"], registry=registry)
         self._duration = Histogram(
             "vit_request_duration_seconds",
-            "From the request's first byte to the answer's last.",
-            ["route"],
+            "From the request's head to the answer's last byte; outcome: answered, refused (503) or failed.",
+            ["route", "outcome"],
             buckets=SECONDS,
             registry=registry,
         )
@@ -50,6 +52,17 @@ class Metrics:
             ["confidence"],
             registry=registry,
         )
+        self._deadlines = Counter(
+            "vit_deadline_exceeded",
+            "Images whose deadline passed, by who had set it.",
+            ["set_by"],
+            registry=registry,
+        )
+        self._closed = Counter("vit_connections_closed", "Connections that we ended.", ["reason"], registry=registry)
+        for set_by in DEADLINES_SET_BY:
+            self._deadlines.labels(set_by)
+        for reason in CLOSED_BECAUSE:
+            self._closed.labels(reason)
         self._batch = Histogram("vit_batch_size", "Images in a batch.", buckets=IMAGES, registry=registry)
         # Children are looked up once: a label look-up costs as much as the count itself, and series start at 0.
         self._stages = {stage: stages.labels(stage) for stage in STAGES}
@@ -75,7 +88,20 @@ class Metrics:
     def request(self, route: str, code: int, seconds: float) -> None:
         """An HTTP request was answered."""
         self._requests.labels(route, str(code)).inc()
-        self._duration.labels(route).observe(seconds)
+        outcome = "answered" if 200 <= code < 300 else "refused" if code == 503 else "failed"
+        self._duration.labels(route, outcome).observe(seconds)
+
+    def refused(self, status: int) -> None:
+        """A client was refused before its request could be understood."""
+        self._requests.labels("unparsed", str(status)).inc()
+
+    def connection_closed(self, reason: str) -> None:
+        """We ended a connection."""
+        self._closed.labels(reason).inc()
+
+    def deadline_exceeded(self, set_by_client: bool) -> None:
+        """An image's deadline passed; the client's own, or ours."""
+        self._deadlines.labels(DEADLINES_SET_BY[set_by_client]).inc()
 
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
         """A gauge that is read when somebody scrapes."""

@@ -31,6 +31,8 @@ class CardFacts:
     kept: int  # the epoch whose weights these are
     data_note: str = ""  # source and licence
     beyond: Beyond | None = None
+    skipped: int = 0  # files of the data that could not be read
+    skipped_others: int = 0  # and of the images of none of the classes
     pictures: tuple[str, ...] = ()
     start_is_backbone: bool = False  # its weights were those of what stands before the encoder alone
 
@@ -47,7 +49,8 @@ def model_card(facts: CardFacts) -> str:
         "correctly, images that it was not trained on.",
         "## Data",
         f"Source and licence: {facts.data_note or 'not noted when it was trained (`--data-note`).'}",
-        f"`{facts.data}`{digest}: {facts.train_images + judged:,} images in {len(facts.classes)} classes.\n"
+        f"`{facts.data}`{digest}: {facts.train_images + judged:,} images in {len(facts.classes)} classes."
+        f"{_skipped(facts)}\n"
         f"Split: {facts.train_images:,} to train on, {judged:,} held out for validation, the same share of every class "
         f"drawn with seed {facts.recipe.seed}. There is no third part: all below is of the validation images.\n"
         f"Every image is resized to {spec.height} x {spec.width} px ({spec.interpolation}, crop mode {spec.crop_mode}) "
@@ -80,6 +83,13 @@ def _enlarged(facts: CardFacts) -> str:
         f" In training and in all measurements below but those of other images it was {size} x {size} px before, so "
         "that of larger pictures serving shows the network more."
     )
+
+
+def _skipped(facts: CardFacts) -> str:
+    told = [f"{facts.skipped:,} more could not be read and were left out"] if facts.skipped else []
+    if facts.skipped_others:
+        told.append(f"{facts.skipped_others:,} of none of the classes could not be read and were left out")
+    return f" {', and '.join(told)}: `skipped.txt` beside this file names them." if told else ""
 
 
 def _origin(facts: CardFacts) -> str:

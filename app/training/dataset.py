@@ -18,8 +18,14 @@ from app.domain import PreprocessSpec
 from app.errors import DatasetError, RequestError
 from app.imaging.decode import DecodeLimits
 from app.imaging.resample import preprocess
+from app.training.broken import BrokenFile, listing
 
-_SUFFIXES: Final = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+# Also those that the decoder may not read: such a file is named as broken, where an unknown one is left out in silence.
+_SUFFIXES: Final = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
+    *(".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif"),
+    *(".jxl", ".jp2", ".j2k", ".jpf", ".jpx", ".jxr", ".wdp"),
+}
 # What zipfile raises on members that are damaged, encrypted or packed by a method that Python lacks.
 _READ_ERRORS: Final = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 Progress = Callable[[int, int], None]  # (done, total)
@@ -45,46 +51,85 @@ class Dataset:
         return digest.hexdigest()
 
 
-def load_dataset(path: Path, spec: PreprocessSpec, progress: Progress = lambda done, total: None) -> Dataset:
+def load_dataset(
+    path: Path,
+    spec: PreprocessSpec,
+    progress: Progress = lambda done, total: None,
+    skipped: list[BrokenFile] | None = None,
+) -> Dataset:
     """Reads a folder or zip of images; the class is the name of the folder an image lies in.
 
-    Every image goes through the same decoder and preprocessing as in serving. Hidden files are left out.
-    Raises DatasetError if there is nothing to read, one class only, an image outside the class folders, or one broken.
+    Every image goes through the same decoder and preprocessing as in serving. Hidden files are left out. Given a list,
+    broken files are added to it and left out; else they are an error that names them.
+    Raises DatasetError if there is nothing to read, one class only, an image outside the class folders, or no image of
+    a class that can be read.
     """
     with ImageFiles(path) as files:
         files.check_folders()
-        names = files.names
-        numbers = {name: i for i, name in enumerate(sorted({class_of(name) for name in names}))}
+        numbers = {name: i for i, name in enumerate(sorted({class_of(name) for name in files.names}))}
         if len(numbers) < 2:
             raise DatasetError(
-                f"{path}: found {len(names)} images, {len(numbers)} classes; at least two classes are needed"
+                f"{path}: found {len(files.names)} images, {len(numbers)} classes; at least two classes are needed"
             )
-        images = _pixels(files, spec, progress)
-    targets = torch.tensor([numbers[class_of(name)] for name in names])
-    return Dataset(images, targets, tuple(numbers))
+        names, images = _pixels(files, spec, progress, skipped)
+        targets = [numbers[class_of(name)] for name in names]
+        if gone := sorted(numbers.keys() - {class_of(name) for name in names}):
+            of_class = [file for file in skipped or () if class_of(file.name) == gone[0]]
+            raise DatasetError(f"{path}: not one image of class {gone[0]!r} can be read:\n{listing(of_class)}")
+    return Dataset(images, torch.tensor(targets), tuple(numbers))
 
 
-def load_images(path: Path, spec: PreprocessSpec, progress: Progress = lambda done, total: None) -> Tensor:
+def load_images(
+    path: Path,
+    spec: PreprocessSpec,
+    progress: Progress = lambda done, total: None,
+    skipped: list[BrokenFile] | None = None,
+) -> Tensor:
     """Reads a folder or zip of images without classes, wherever they lie in it: uint8 (n, 3, height, width).
 
-    Raises DatasetError if there is nothing to read, or an image is broken.
+    Broken files as in `load_dataset`. Raises DatasetError if there is nothing to read, or nothing that can be.
     """
     with ImageFiles(path) as files:
         if not files.names:
             raise DatasetError(f"{path}: holds no image files")
-        return _pixels(files, spec, progress)
+        names, images = _pixels(files, spec, progress, skipped)
+    if not names:
+        raise DatasetError(f"{path}: not one of its images can be read:\n{listing(skipped or ())}")
+    return images
 
 
-def _pixels(files: "ImageFiles", spec: PreprocessSpec, progress: Progress) -> Tensor:
-    """Every image as serving would see it. Raises DatasetError, naming the one that is broken."""
+def _pixels(
+    files: "ImageFiles", spec: PreprocessSpec, progress: Progress, skipped: list[BrokenFile] | None
+) -> tuple[list[str], Tensor]:
+    """The names that can be read, and their pixels as serving would see them.
+
+    Raises DatasetError after the last file, so that it can name all that are broken and not the first alone.
+    """
     images = np.empty((len(files.names), spec.height, spec.width, 3), dtype=np.uint8)
+    data, names, broken = files.path.resolve().name, list[str](), list[BrokenFile]()
     for i, name in enumerate(files.names):
         try:
-            preprocess(files.read(name), spec, DecodeLimits(), images[i])
+            preprocess(files.read(name), spec, DecodeLimits(), images[len(names)])
+            names.append(name)
         except RequestError as error:
-            raise DatasetError(f"{files.path}: {name}: {error}") from error
+            broken.append(BrokenFile(data, name, str(error)))
+        except DatasetError as error:
+            broken.append(BrokenFile(data, name, f"cannot be read: {_cause(error)}"))
         progress(i + 1, len(files.names))
-    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+    if skipped is not None:
+        skipped += broken
+    elif broken:
+        raise DatasetError(
+            f"{files.path}: {len(broken):,} of {len(files.names):,} images cannot be read; --skip-broken leaves such "
+            f"files out:\n{listing(broken)}"
+        )
+    return names, torch.from_numpy(images[: len(names)]).permute(0, 3, 1, 2).contiguous()
+
+
+def _cause(error: DatasetError) -> str:
+    """Without the path, which the system's own text has in it: what is listed may be published with the model."""
+    cause = error.__cause__
+    return str(cause.strerror if isinstance(cause, OSError) and cause.strerror else cause)
 
 
 def split(dataset: Dataset, validation_share: float, seed: int) -> tuple[Dataset, Dataset]:

@@ -15,6 +15,7 @@ from app.model.package import CONFIG_NAME, WEIGHTS_NAME, ModelPackage, file_sha2
 from app.model.precision import computes_in_bfloat16
 from app.model.preprocessing import at_size
 from app.training.augment import changed
+from app.training.broken import BrokenFile, listing, table
 from app.training.card import CardFacts, model_card
 from app.training.card_quality import Beyond
 from app.training.dataset import Dataset, load_dataset, load_images, split
@@ -28,6 +29,7 @@ from app.training.start import load_start, random_start
 CHECKPOINT_NAME: Final = "checkpoint.pt"
 RECIPE_NAME: Final = "recipe.json"
 CARD_NAME: Final = "README.md"
+SKIPPED_NAME: Final = "skipped.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class RunConfig:
     """One run. `tag` names the result: the package is called `<variant>.<tag>`.
 
     `out_of_scope` are images that show none of the classes, `data_note` is on source and licence: both for the card.
+    With `skip_broken` files that cannot be read are left out; else they are an error.
     """
 
     data: Path
@@ -47,6 +50,18 @@ class RunConfig:
     keep_checkpoint: bool = True
     out_of_scope: Path | None = None
     data_note: str = ""
+    skip_broken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Images:
+    """What a run reads; `others` are of none of the classes."""
+
+    train: Dataset
+    validation: Dataset
+    others: Tensor | None
+    skipped: int  # of the first two
+    skipped_others: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +86,18 @@ class RunResult:
 Listener = Callable[[LoadReport | StepReport | EpochReport], None]
 # Draws a run into its folder, where log.csv already lies, and returns the names of the files.
 Draw = Callable[[Path, Sequence[str], Evaluation], tuple[str, ...]]
+Warn = Callable[[str], None]  # told lines for a person
 
 
-def run(config: RunConfig, listen: Listener, draw: Draw = lambda out, classes, evaluation: ()) -> RunResult:
+def run(
+    config: RunConfig,
+    listen: Listener,
+    draw: Draw = lambda out, classes, evaluation: (),
+    warn: Warn = lambda text: None,
+) -> RunResult:
     """Trains, or goes on where an interrupted run of the same recipe stopped, and writes the package.
 
+    `warn` is told, before training, which files were left out.
     Raises DatasetError; what `load_model` raises on the start; SetupError if the recipe does not go with it, or the
     folder holds something else; FloatingPointError if training diverges.
     """
@@ -84,21 +106,14 @@ def run(config: RunConfig, listen: Listener, draw: Draw = lambda out, classes, e
     spec, config = start.spec, replace(config, recipe=start.recorded(config.recipe))
     try:
         claim(config.out, config.recipe)
-        size = config.recipe.image_size
-        kept = at_size(spec, size, size) if size else spec
-        dataset = load_dataset(config.data, kept, lambda done, total: listen(LoadReport(done, total)))
-        others = None
-        if config.out_of_scope is not None:  # before training: what is wrong with them is better told now
-            others = load_images(config.out_of_scope, spec, lambda done, total: listen(LoadReport(done, total)))
-        train, validation = split(dataset, config.recipe.validation_share, config.recipe.seed)
-        del dataset  # the split holds copies
-        trainer = Trainer(config.recipe, start, len(train.classes), config.device, config.precision)
+        images = _load(config, spec, listen, warn)
+        trainer = Trainer(config.recipe, start, len(images.train.classes), config.device, config.precision)
         del start  # the trainer holds a copy
-        for report in trainer.run(train, validation, config.out / CHECKPOINT_NAME):
+        for report in trainer.run(images.train, images.validation, config.out / CHECKPOINT_NAME):
             if isinstance(report, EpochReport):
                 write_log(config.out / LOG_NAME, report)
             listen(report)
-        return _finish(config, trainer, train, validation, spec, others, draw)
+        return _finish(config, trainer, images, spec, draw)
     except OSError as error:
         raise SetupError(f"{config.out}: {error}") from error
 
@@ -128,7 +143,7 @@ def _conflict(out: Path, recipe: Recipe) -> str | None:
     if not path.exists():
         if begun or weights.exists():
             return f"holds a model or a checkpoint but no {RECIPE_NAME} that says what it was made with: clear it"
-        others = [name for name in (CARD_NAME, CONFIG_NAME, LOG_NAME) if (out / name).exists()]
+        others = [name for name in (CARD_NAME, CONFIG_NAME, LOG_NAME, SKIPPED_NAME) if (out / name).exists()]
         return f"holds a {others[0]} that is not of a run: clear it" if others else None
     if not begun and not weights.exists():
         return None
@@ -141,15 +156,34 @@ def _conflict(out: Path, recipe: Recipe) -> str | None:
     return None if begun else "holds the finished model of this recipe and no checkpoint to go on from: clear it"
 
 
-def _finish(
-    config: RunConfig,
-    trainer: Trainer,
-    train: Dataset,
-    validation: Dataset,
-    spec: PreprocessSpec,
-    others: Tensor | None,
-    draw: Draw,
-) -> RunResult:
+def _load(config: RunConfig, spec: PreprocessSpec, listen: Listener, warn: Warn) -> _Images:
+    """Everything that is read before training: what is wrong with it is better told now.
+
+    Writes which files were left out beside the recipe. Raises DatasetError, OSError.
+    """
+    size = config.recipe.image_size
+    kept = at_size(spec, size, size) if size else spec
+    broken, broken_others = list[BrokenFile](), list[BrokenFile]()
+
+    def progress(done: int, total: int) -> None:
+        listen(LoadReport(done, total))
+
+    dataset = load_dataset(config.data, kept, progress, broken if config.skip_broken else None)
+    others = None
+    if config.out_of_scope is not None:
+        others = load_images(config.out_of_scope, spec, progress, broken_others if config.skip_broken else None)
+    (config.out / SKIPPED_NAME).unlink(missing_ok=True)  # an earlier reading's
+    for path, files in ((config.data, broken), (config.out_of_scope, broken_others)):
+        if files:
+            warn(f"{path}: {len(files):,} images cannot be read and are left out:\n{listing(files)}\n")
+    if skipped := broken + broken_others:
+        (config.out / SKIPPED_NAME).write_text(table(skipped), encoding="utf-8")
+    train, validation = split(dataset, config.recipe.validation_share, config.recipe.seed)
+    return _Images(train, validation, others, len(broken), len(broken_others))
+
+
+def _finish(config: RunConfig, trainer: Trainer, images: _Images, spec: PreprocessSpec, draw: Draw) -> RunResult:
+    train, validation, others = images.train, images.validation, images.others
     kept = trainer.best.epoch or trainer.epoch
     trainer.average.half().float()  # what is judged is what is written, and that is float16
     evaluation = evaluate_logits(trainer.logits(validation.images), validation.targets)
@@ -165,7 +199,7 @@ def _finish(
         temperature=evaluation.temperature,
         threshold=evaluation.threshold,
     )
-    summary = _summary(config, len(train.targets), evaluation, beyond)
+    summary = _summary(config, images, evaluation, beyond)
     save_package(config.out, package, torch.float16, {"training": summary})
     facts = CardFacts(
         name=package.name,
@@ -184,6 +218,8 @@ def _finish(
         changed_accuracy=changed_accuracy,
         data_note=config.data_note,
         beyond=beyond,
+        skipped=images.skipped,
+        skipped_others=images.skipped_others,
         pictures=draw(config.out, train.classes, evaluation),
         kept=kept,
     )
@@ -200,16 +236,18 @@ def _beyond(config: RunConfig, logits: Tensor, evaluation: Evaluation, classes: 
     return Beyond(config.out_of_scope.resolve().name, measure_out_of_scope(answers, classes))
 
 
-def _summary(config: RunConfig, train_images: int, evaluation: Evaluation, beyond: Beyond | None) -> dict[str, Any]:
+def _summary(config: RunConfig, images: _Images, evaluation: Evaluation, beyond: Beyond | None) -> dict[str, Any]:
     """What the package's config.json says of its training; what was not given or measured is left out."""
     summary: dict[str, Any] = {
         "data": _data_name(config),
         "recipe": asdict(config.recipe),
-        "images": train_images,
+        "images": len(images.train.targets),
         "validation_images": evaluation.images,
         "validation_accuracy": round(evaluation.accuracy, 4),
         "expected_calibration_error": round(evaluation.calibration_error, 4),
     }
+    if images.skipped:
+        summary["skipped"] = images.skipped
     if config.data_note:
         summary["data_note"] = config.data_note
     if beyond is not None:
@@ -217,6 +255,7 @@ def _summary(config: RunConfig, train_images: int, evaluation: Evaluation, beyon
         summary["out_of_scope"] = {
             "data": beyond.data,
             "images": measured.images,
+            **({"skipped": images.skipped_others} if images.skipped_others else {}),
             "high_confidence": None if measured.sure_share is None else round(measured.sure_share, 4),
             "mean_score": round(measured.mean_score, 4),
             "answers": dict(measured.answers),
@@ -232,6 +271,8 @@ def _command(config: RunConfig) -> str:
     options = ["--name", config.tag, "--device", config.device.type, "--precision", _precision_name(config)]
     if config.out_of_scope is not None:
         options += ["--out-of-scope", config.out_of_scope.resolve().name]
+    if config.skip_broken:
+        options.append("--skip-broken")
     if config.data_note:
         options += ["--data-note", config.data_note]
     return shlex.join(["vit-serve", "train", *files, *options])

@@ -19,7 +19,9 @@ async def test_a_deadline_that_cannot_be_met() -> None:
     async with service() as s:
         headers = {"X-Request-Timeout-Ms": "0.001"}
         check_error(await s.client.post(URL, headers=headers, content=RED), 504, "deadline_exceeded")
-        assert s.counted("vit_jobs_total", outcome="error") == 1
+        assert s.counted("vit_jobs_total", outcome="error") == 0  # it was not let in
+        assert s.counted("vit_deadline_exceeded_total", set_by="client") == 1
+        assert s.counted("vit_deadline_exceeded_total", set_by="server") == 0
 
 
 async def test_a_body_that_does_not_arrive() -> None:
@@ -36,7 +38,7 @@ async def test_what_reading_took_is_not_there_for_the_rest() -> None:
     async with service() as s:
         given: list[float] = []
 
-        async def classify(data: bytes, top_k: int, timeout_s: float) -> Classification:
+        async def classify(data: bytes, top_k: int, timeout_s: float, examined: object) -> Classification:
             given.append(timeout_s)
             raise DeadlineExceeded("")
 

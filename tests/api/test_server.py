@@ -16,13 +16,13 @@ class FakeClassifier:
 
     draining = False
 
-    def drain(self) -> None:
+    def drain(self, timeout_s: float) -> None:
         self.draining = True
 
 
 def draining_server(delay_s: float) -> tuple[DrainingServer, FakeClassifier]:
     classifier: Any = FakeClassifier()
-    return DrainingServer(uvicorn.Config(lambda: None, log_config=None), classifier, delay_s), classifier
+    return DrainingServer(uvicorn.Config(lambda: None, log_config=None), classifier, delay_s, 20), classifier
 
 
 def state(subject: DrainingServer) -> str:

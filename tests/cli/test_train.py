@@ -92,6 +92,30 @@ def test_images_of_no_class_that_are_not_there_are_one_line(
     assert capsys.readouterr().err == f"vit-serve: error: {tmp_path / 'none'}: there is no such file or folder\n"
 
 
+def test_broken_files_end_the_run_or_are_left_out_by_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    broken = {f"lying/x{i:02}.jpg": b"\xff\xd8\xff" for i in range(22)}
+    data, out = write_files(tmp_path / "stripes", stripe_files(24) | broken), tmp_path / "out"
+    assert train(data, "--out", out, *FAST) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"vit-serve: error: {data}: 22 of 46 images cannot be read; --skip-broken leaves ")
+    assert err.count("  lying/x") == 20 and err.endswith("  and 2 more\n")
+    assert train(data, "--out", out, *FAST, "--skip-broken") == 0
+    err = capsys.readouterr().err
+    assert err.startswith(f"vit-serve train: {data}: 22 images cannot be read and are left out:\n  lying/x00.jpg: ")
+    assert err.count("  lying/x") == 20 and "\n  and 2 more\nepoch 1: " in err
+    assert (out / "skipped.txt").read_text().count("\n") == 22
+    command = next(line for line in (out / "README.md").read_text().splitlines() if line.startswith("vit-serve "))
+    write_files(tmp_path, {"recipe.json": (out / "recipe.json").read_bytes()})
+    (out / "checkpoint.pt").unlink()
+    first = (out / "model.safetensors").read_bytes()
+    (out / "model.safetensors").unlink()
+    monkeypatch.chdir(tmp_path)
+    assert main(shlex.split(command)[1:]) == 0
+    assert (out / "model.safetensors").read_bytes() == first
+
+
 def test_the_checkpoint_can_be_discarded(data: Path, tmp_path: Path):
     assert train(data, "--out", tmp_path / "out", *FAST, "--discard-checkpoint") == 0
     assert not (tmp_path / "out" / "checkpoint.pt").exists()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.engine.client import EngineConfig, OutOfDeviceMemory, Runner, Scores, Status
 from app.engine.engine import Engine
 from app.engine.slots import SlotPool
-from app.errors import DeadlineExceeded, Draining, InferenceFailed, Overloaded
+from app.errors import DeadlineExceeded, Draining, EngineFailed, InferenceFailed, Overloaded
 from app.scheduling.job import Job
 from app.scheduling.policy import BatchPolicy
 from app.scheduling.scheduler import Scheduler
@@ -140,10 +140,10 @@ class Poisoned(EchoRunner):
         super().__init__()
         self.poisoned, self.error = poisoned, error
 
-    def run(self, slots: Sequence[int], top_k: int, alone: bool) -> list[Scores]:
+    def run(self, slots: Sequence[int], top_ks: Sequence[int], alone: bool) -> list[Scores]:
         if self.poisoned & set(slots):
             raise self.error
-        return super().run(slots, top_k, alone)
+        return super().run(slots, top_ks, alone)
 
 
 @settings(deadline=None, max_examples=25)
@@ -196,10 +196,10 @@ def test_a_device_that_answers_nothing_any_more_has_failed() -> None:
 class Small(EchoRunner):
     """Has memory for two images."""
 
-    def run(self, slots: Sequence[int], top_k: int, alone: bool) -> list[Scores]:
+    def run(self, slots: Sequence[int], top_ks: Sequence[int], alone: bool) -> list[Scores]:
         if len(slots) > 2:
             raise OutOfDeviceMemory("too large")
-        return super().run(slots, top_k, alone)
+        return super().run(slots, top_ks, alone)
 
 
 def test_a_batch_that_runs_out_of_memory_is_split() -> None:
@@ -220,7 +220,7 @@ def test_a_batch_that_runs_out_of_memory_is_split() -> None:
 
 
 class NotFinite(EchoRunner):
-    def run(self, slots: Sequence[int], top_k: int, alone: bool) -> list[Scores]:
+    def run(self, slots: Sequence[int], top_ks: Sequence[int], alone: bool) -> list[Scores]:
         return [Scores([math.nan], [0]) for _ in slots]
 
 
@@ -287,8 +287,26 @@ def test_a_wedged_device_is_seen_and_closing_does_not_hang() -> None:
             stuck = asyncio.create_task(h.engine.submit(h.job()))
             await until(lambda: h.engine.status() is Status.FAILED)
             await h.engine.aclose()
-            with pytest.raises(InferenceFailed):
+            with pytest.raises(EngineFailed):
                 await stuck
             runner.gate.set()
+
+    asyncio.run(run())
+
+
+def test_a_warm_up_that_hangs_is_seen() -> None:
+    class Hanging(EchoRunner):
+        def warm_up(self) -> None:
+            assert self.gate.wait(10)
+
+    async def run() -> None:
+        runner = Hanging()
+        runner.gate.clear()
+        async with house(runner, config=EngineConfig(warm_up_timeout_s=0.1)) as h:
+            assert h.engine.status() is Status.STARTING
+            await until(lambda: h.engine.status() is Status.FAILED)
+            runner.gate.set()
+            await h.engine.ready()
+            assert h.engine.status() is Status.READY
 
     asyncio.run(run())

@@ -196,7 +196,7 @@ def test_a_large_image_is_converted_in_bands(mode: str, monkeypatch: pytest.Monk
     data = encode(in_mode(mode), "PNG", **options)
     whole = decode(data, LIMITS)
     for band_px in (1, 37, 100, 37 * 25):
-        monkeypatch.setattr("app.imaging.decode._BAND_PX", band_px)
+        monkeypatch.setattr("app.imaging.colour._BAND_PX", band_px)
         np.testing.assert_array_equal(decode(data, LIMITS), whole)
 
 

@@ -18,8 +18,14 @@ def test_names_labels_and_values() -> None:
     metrics.model(ModelInfo("n", "v", 1, ("a",), PreprocessSpec(), "ab12", "cpu", "bfloat16"))
     assert sample(metrics, "vit_requests_total", route="/v1/classify", code="200") == 1
     assert sample(metrics, "vit_requests_total", route="/v1/classify", code="503") == 1
-    assert sample(metrics, "vit_request_duration_seconds_count", route="/v1/classify") == 2
-    assert sample(metrics, "vit_request_duration_seconds_bucket", route="/v1/classify", le="0.025") == 2
+    for outcome in ("answered", "refused"):
+        labels = {"route": "/v1/classify", "outcome": outcome}
+        assert sample(metrics, "vit_request_duration_seconds_count", **labels) == 1
+        assert sample(metrics, "vit_request_duration_seconds_bucket", **labels, le="0.025") == 1
+    metrics.refused(431)
+    assert sample(metrics, "vit_requests_total", route="unparsed", code="431") == 1
+    metrics.connection_closed("idle_evicted")
+    assert sample(metrics, "vit_connections_closed_total", reason="idle_evicted") == 1
     assert sample(metrics, "vit_stage_duration_seconds_sum", stage="decode") == 0.003
     assert sample(metrics, "vit_batch_size_bucket", le="2.0") == 0
     assert sample(metrics, "vit_batch_size_bucket", le="4.0") == 1
@@ -35,6 +41,8 @@ def test_series_begin_at_zero() -> None:
     metrics = Metrics()
     for outcome in ("result", "error", "cancelled"):
         assert sample(metrics, "vit_jobs_total", outcome=outcome) == 0
+    for set_by in ("client", "server"):
+        assert sample(metrics, "vit_deadline_exceeded_total", set_by=set_by) == 0
     for stage in ("read", "decode", "queue", "inference", "respond"):
         assert sample(metrics, "vit_stage_duration_seconds_count", stage=stage) == 0
 

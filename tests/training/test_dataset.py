@@ -10,6 +10,7 @@ import torch
 
 from app.domain import PreprocessSpec
 from app.errors import DatasetError
+from app.training.broken import BrokenFile
 from app.training.dataset import Dataset, list_images, load_dataset, load_images, split
 from tests.training.pictures import plain, stripes, write_files, write_zip
 
@@ -59,8 +60,52 @@ def test_the_fingerprint_sees_pixels_targets_and_names():
 def test_a_broken_image_is_named(tmp_path: Path, kind: str):
     files = {**FILES, "train/dog/broken.png": plain(1)[:40]}
     path = write_files(tmp_path / "x", files) if kind == "folder" else write_zip(tmp_path / "x.zip", files)
-    with pytest.raises(DatasetError, match=r"train/dog/broken\.png"):
+    with pytest.raises(
+        DatasetError, match=r"1 of 4 images cannot be read; --skip-broken .*\n  train/dog/broken\.png: "
+    ):
         load_dataset(path, SPEC)
+
+
+def test_of_many_broken_images_twenty_are_named_and_all_counted(tmp_path: Path):
+    files = {f"train/dog/{i:02}.jpg": b"\xff\xd8\xff" for i in range(23)}
+    with pytest.raises(DatasetError, match="23 of 26 images cannot be read") as caught:
+        load_dataset(write_files(tmp_path / "x", FILES | files), SPEC)
+    lines = str(caught.value).splitlines()[1:]
+    assert [line.split(":")[0].strip() for line in lines[:-1]] == list(files)[:20]
+    assert lines[-1] == "  and 3 more"
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_broken_images_are_left_out_of_images_and_targets(tmp_path: Path, kind: str):
+    files = {**FILES, "train/cat/0.png": b"", "train/dog/aa.gif": plain(1)[:40]}
+    path = write_files(tmp_path / "x", files) if kind == "folder" else write_zip(tmp_path / "x", files)
+    skipped: list[BrokenFile] = []
+    seen: list[tuple[int, int]] = []
+    data = load_dataset(path, SPEC, lambda *counts: seen.append(counts), skipped)
+    assert data.fingerprint() == load_dataset(write_zip(tmp_path / "whole.zip", FILES), SPEC).fingerprint()
+    assert [(file.data, file.name) for file in skipped] == [("x", "train/cat/0.png"), ("x", "train/dog/aa.gif")]
+    assert all(file.reason for file in skipped)
+    assert seen[-1] == (5, 5)
+
+
+def test_a_class_does_not_vanish_with_its_broken_images(tmp_path: Path):
+    files = {**FILES, "train/owl/1.jxl": b"\xff\x0a", "train/cat/bad.png": b""}
+    with pytest.raises(DatasetError, match="not one image of class 'owl' can be read:\n  train/owl/1.jxl: ") as caught:
+        load_dataset(write_files(tmp_path / "x", files), SPEC, skipped=[])
+    assert "bad.png" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["avif", "heic", "HEIF", "hif", "jxl", "jp2", "jfif"])
+def test_an_image_of_another_format_is_an_image(tmp_path: Path, suffix: str):
+    """Of bytes that no decoder reads, so that it is named, and not passed over, whichever formats are read."""
+    path = write_files(tmp_path / "x", {**FILES, f"train/dog/x.{suffix}": b"of a later year"})
+    with pytest.raises(DatasetError, match=rf"1 of 4 images .*\n  train/dog/x\.{suffix}: "):
+        load_dataset(path, SPEC)
+
+
+def test_what_the_decoder_reads_is_trained_on_whatever_its_suffix(tmp_path: Path):
+    data = load_dataset(write_files(tmp_path / "x", {**FILES, "train/dog/z.heic": plain(77)}), SPEC)
+    assert data.images[:, 0, 0, 0].tolist() == [10, 20, 30, 77]
 
 
 @pytest.mark.parametrize(
@@ -91,8 +136,10 @@ def test_a_damaged_zip_member_is_named(tmp_path: Path):
     start = data.index(b"dog/2.png") + len("dog/2.png")
     data[start + 20] ^= 0xFF
     path.write_bytes(data)
-    with pytest.raises(DatasetError, match=r"dog/2\.png cannot be read"):
+    with pytest.raises(DatasetError, match=r"dog/2\.png: cannot be read: "):
         load_dataset(path, SPEC)
+    with pytest.raises(DatasetError, match="not one image of class 'dog' can be read"):
+        load_dataset(path, SPEC, skipped=[])
 
 
 def numbered(sizes: list[int]) -> Dataset:
@@ -171,3 +218,22 @@ def test_without_images_there_is_nothing_to_measure(tmp_path: Path):
         load_images(write_files(tmp_path / "none", {"notes.txt": b""}), SPEC)
     with pytest.raises(DatasetError, match=r"bad\.png"):
         load_images(write_files(tmp_path / "broken", {"bad.png": b"\x89PNG"}), SPEC)
+    with pytest.raises(DatasetError, match=r"not one of its images can be read:\n  bad\.png"):
+        load_images(tmp_path / "broken", SPEC, skipped=[])
+
+
+def test_a_file_that_the_disk_does_not_give_is_listed_without_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = write_files(tmp_path / "x", {"a.png": plain(1), "b.png": plain(2)})
+    real = Path.read_bytes
+
+    def read_bytes(self: Path) -> bytes:  # permissions mean nothing to root
+        if self.name == "b.png":
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return real(self)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    skipped: list[BrokenFile] = []
+    assert len(load_images(path, SPEC, skipped=skipped)) == 1
+    assert skipped == [BrokenFile("x", "b.png", "cannot be read: Permission denied")]

@@ -2,27 +2,31 @@
 
 import asyncio
 import logging
-import math
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
+from app.api.admission import Held
 from app.api.answer import result_document
-from app.api.body import read_images
+from app.api.body import read_body
 from app.api.disconnect import unless_gone
+from app.api.envelopes import Encoded, Images, is_raw, unpack
 from app.api.errors import STATUS, error_body
+from app.api.parameters import LEAST_TIMEOUT_S, timeout_s_of, top_k
 from app.api.request_id import request_id
 from app.api.schemas import PARAMETERS, REQUEST_BODY, ClassifyManyOut, ClassifyOut, ErrorOut
 from app.api.state import ANSWERED_AT, State
-from app.classifier import Classifier
 from app.domain import Classification
-from app.errors import InvalidTimeout, InvalidTopK, RequestError, Unavailable, VitServeError
+from app.errors import DeadlineExceeded, RequestError, TooManyPixels, Unavailable, VitServeError
+from app.imaging.pool import Examined
 
 logger = logging.getLogger(__name__)
 router = APIRouter()
-_LEAST_TIMEOUT_S: Final = 1e-6  # still a number of seconds, where 0 would mean none
+_LARGE_BYTES: Final = 64 * 1024  # unpacking more than this would hold up the others on the event loop
+_MANY_PREDICTIONS: Final = 500  # written as JSON they take a millisecond
 _FAILURES: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": ErrorOut} for status in sorted(set(STATUS.values()) - {499})
 }
@@ -35,51 +39,102 @@ _FAILURES: Final[dict[int | str, dict[str, Any]]] = {
     responses=_FAILURES,
     openapi_extra={"requestBody": REQUEST_BODY, "parameters": PARAMETERS},
 )
-async def classify(request: Request) -> JSONResponse:
+async def classify(request: Request) -> Response:
     """The bytes decide what is an image; the content type only tells a form or JSON from a raw body."""
-    state = State.of(request)
-    top_k, timeout_s = _top_k(request), _timeout_s(request, state.settings.request_timeout_ms / 1000)
-    top_k = state.classifier.check_top_k(top_k)
-    state.classifier.check_admission(timeout_s)  # before the body is read: a refusal should cost nothing
-    with state.open_requests:
-        started_at = time.monotonic()
-        images = await read_images(request, state.settings.max_images_per_request, timeout_s)
-        read_s = time.monotonic() - started_at
-        state.metrics.stage("read", read_s)
-        left_s = max(timeout_s - read_s, _LEAST_TIMEOUT_S)
-        if images.many:
-            results = await unless_gone(request, _classify_many(state.classifier, images.items, top_k, left_s))
-            content, headers = {"results": results}, {}
-        else:
-            (item,) = images.items
-            assert isinstance(item, bytes)
-            answer = await unless_gone(request, state.classifier.classify(item, top_k=top_k, timeout_s=left_s))
-            content, headers = result_document(answer), {"Server-Timing": _server_timing(answer)}
+    state, started_at = State.of(request), time.monotonic()
+    settings = state.settings
+    ceiling_s = settings.request_timeout_ms / 1000
+    asked, timeout_s = top_k(request), timeout_s_of(request, ceiling_s)
+    try:
+        limit = state.classifier.check_top_k(asked)
+        state.classifier.check_admission(timeout_s)  # before the body is read: a refusal should cost nothing
+        with state.bodies.hold() as held:
+            body = await read_body(request, held, timeout_s, settings.min_body_bytes_per_s, settings.max_body_bytes)
+            images = await _unpack(body, request, held, settings.max_images_per_request)
+            del body
+            state.metrics.stage("read", time.monotonic() - started_at)
+            left_s = max(started_at + timeout_s - time.monotonic(), LEAST_TIMEOUT_S)
+            work = _answer(state, images, limit, left_s)
+            content, headers = await unless_gone(request, work)
+    except DeadlineExceeded:
+        state.metrics.deadline_exceeded(timeout_s < ceiling_s)
+        raise
     request.scope[ANSWERED_AT] = time.monotonic()
-    return JSONResponse({**content, "request_id": request_id(request.scope)}, headers=headers)
+    return await _json({**content, "request_id": request_id(request.scope)}, headers)
+
+
+async def _unpack(body: bytearray, request: Request, held: Held, max_images: int) -> Images:
+    if is_raw(body):
+        return Images([body], many=False)
+    content_type = request.headers.get("content-type", "")
+    if len(body) <= _LARGE_BYTES:
+        return unpack(body, content_type, max_images)
+    images = await asyncio.to_thread(unpack, body, content_type, max_images)
+    held.add(sum(len(item) for item in images.items if not isinstance(item, RequestError)))
+    return images
+
+
+async def _answer(state: State, images: Images, limit: int, timeout_s: float) -> tuple[dict[str, Any], dict[str, str]]:
+    """The document and headers of the answer."""
+    if images.many:
+        return {"results": await _classify_many(state, images.items, limit, timeout_s)}, {}
+    (item,) = images.items
+    if isinstance(item, RequestError):
+        raise item
+    examined = state.classifier.examine(item)
+    _check_pixels(examined.pixels, state)
+    answer = await state.classifier.classify(item, top_k=limit, timeout_s=timeout_s, examined=examined)
+    return result_document(answer), {"Server-Timing": _server_timing(answer)}
 
 
 async def _classify_many(
-    classifier: Classifier, items: list[bytes | RequestError], top_k: int, timeout_s: float
+    state: State, items: Sequence[Encoded | RequestError], limit: int, timeout_s: float
 ) -> list[dict[str, Any]]:
-    """Each image on its own; if the service took none of them, the request as a whole is refused."""
+    """Each image on its own; if the service took none of them, the request as a whole is refused.
 
-    async def one(item: bytes | RequestError) -> Classification | VitServeError:
-        if isinstance(item, RequestError):
-            return item
+    Once the request is let in, its images wait for room rather than be refused.
+    """
+    until = time.monotonic() + timeout_s
+    pixels, examined = 0, list[Examined | RequestError]()
+    for item in items:
         try:
-            return await classifier.classify(item, top_k=top_k, timeout_s=timeout_s)
+            examined.append(item if isinstance(item, RequestError) else state.classifier.examine(item))
+        except RequestError as error:
+            examined.append(error)
+        pixels += 0 if isinstance(examined[-1], RequestError) else examined[-1].pixels
+        await asyncio.sleep(0)  # a header may take a millisecond
+    _check_pixels(pixels, state)
+
+    async def one(item: Encoded | RequestError, header: Examined | RequestError) -> dict[str, Any] | VitServeError:
+        if isinstance(item, RequestError) or isinstance(header, RequestError):
+            return header if isinstance(header, RequestError) else item  # type: ignore[return-value]
+        try:
+            left_s = max(until - time.monotonic(), LEAST_TIMEOUT_S)
+            return result_document(
+                await state.classifier.classify(item, top_k=limit, timeout_s=left_s, patient=True, examined=header)
+            )
         except VitServeError as error:
             return error
         except Exception:  # a bug, which must not cost the other images their answers
             logger.exception("an image failed")
             return VitServeError("an internal error happened on this image; the log has it")
 
-    answers = await asyncio.gather(*map(one, items))
-    if all(isinstance(answer, Unavailable) for answer in answers):
-        assert isinstance(answers[0], Unavailable)
+    answers = await asyncio.gather(*map(one, items, examined))
+    if all(isinstance(answer, Unavailable | DeadlineExceeded) for answer in answers):
+        assert isinstance(answers[0], VitServeError)
         raise answers[0]
-    return [result_document(a) if isinstance(a, Classification) else error_body(a) for a in answers]
+    return [error_body(answer) if isinstance(answer, VitServeError) else answer for answer in answers]
+
+
+def _check_pixels(pixels: int, state: State) -> None:
+    if pixels > (most := state.settings.max_pixels_per_request):
+        raise TooManyPixels(f"the request's images have {pixels} pixels together; the limit is {most}")
+
+
+async def _json(content: dict[str, Any], headers: dict[str, str]) -> Response:
+    """JSON, written in another thread where it is so much that it would hold up the others."""
+    many = sum(len(result.get("predictions", ())) for result in content.get("results", ())) > _MANY_PREDICTIONS
+    return await asyncio.to_thread(JSONResponse, content, 200, headers) if many else JSONResponse(content, 200, headers)
 
 
 def _server_timing(answer: Classification) -> str:
@@ -89,26 +144,3 @@ def _server_timing(answer: Classification) -> str:
         f"decode;dur={timing.decode_ms:.3f}, queue;dur={timing.queue_ms:.3f}, "
         f"inference;dur={timing.inference_ms:.3f}, total;dur={timing.total_ms:.3f}"
     )
-
-
-def _top_k(request: Request) -> int | None:
-    text = request.query_params.get("top_k")
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise InvalidTopK(f"top_k is {text[:40]!r}; it must be a whole number from 1 to the number of classes")
-    return int(text)
-
-
-def _timeout_s(request: Request, ceiling_s: float) -> float:
-    """Seconds for the whole request, from its headers to its answer."""
-    text = request.headers.get("x-request-timeout-ms")
-    if text is None:
-        return ceiling_s
-    try:
-        timeout_ms = float(text)
-    except ValueError:
-        timeout_ms = math.nan
-    if not 0 < timeout_ms < math.inf:
-        raise InvalidTimeout(f"X-Request-Timeout-Ms is {text[:40]!r}; it must be a positive number of milliseconds")
-    return min(max(timeout_ms / 1000, _LEAST_TIMEOUT_S), ceiling_s)

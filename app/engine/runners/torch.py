@@ -59,13 +59,14 @@ class TorchRunner:
         Raises InferenceFailed if what comes out are no numbers.
         """
         for size in reversed(self._buckets):
-            self.run([0] * size, 1, alone=False)
+            self.run([0] * size, [1] * size, alone=False)
         started_at = time.perf_counter()  # again: the first of a size also makes its kernels
-        [best] = self.run([0], 1, alone=False)
+        [best] = self.run([0], [1], alone=False)
         self._least_alone = self._worth_all_cores(time.perf_counter() - started_at)
         if not math.isfinite(best.scores[0]):
             raise InferenceFailed("the network gives no finite scores, for whatever image")
-        self.run([0] * min(self._least_alone, self.max_batch_size), 1, alone=True)
+        size = min(self._least_alone, self.max_batch_size)
+        self.run([0] * size, [1] * size, alone=True)
         _return_unused_memory()
 
     def _worth_all_cores(self, image_s: float) -> int:
@@ -75,15 +76,17 @@ class TorchRunner:
         return math.ceil(layers * _LAYER_WAIT_S / saved_s) if saved_s else 1
 
     @torch.inference_mode()
-    def run(self, slots: Sequence[int], top_k: int, alone: bool) -> list[Scores]:
-        """The best `top_k` classes of each slot. Raises OutOfDeviceMemory."""
+    def run(self, slots: Sequence[int], top_ks: Sequence[int], alone: bool) -> list[Scores]:
+        """The best classes of each slot, as many as `top_ks` says. Raises OutOfDeviceMemory."""
         if self._config.device.type == "cpu":  # OpenMP's team belongs to the calling thread
             all_cores = alone and len(slots) >= self._least_alone
             torch.set_num_threads(self._config.cores if all_cores else self._share)
         try:
             logits = self._network(self._load(slots))[: len(slots)].float()
-            scores, indices = (logits / self._config.temperature).softmax(dim=1).topk(top_k)
-            return [Scores(s, i) for s, i in zip(scores.tolist(), indices.tolist(), strict=True)]
+            scores, indices = (logits / self._config.temperature).softmax(dim=1).topk(max(top_ks))
+            # On the host at once, then to Python's numbers only what was asked for: they hold up other threads.
+            scores, indices = scores.cpu(), indices.cpu()
+            return [Scores(scores[n, :k].tolist(), indices[n, :k].tolist()) for n, k in enumerate(top_ks)]
         except torch.OutOfMemoryError as error:
             raise OutOfDeviceMemory(str(error)) from error
 

@@ -42,7 +42,7 @@ def runner(
 
 def test_scores_are_the_softmax_of_the_normalised_pixels() -> None:
     net, images = network(), pixels()
-    [second, first] = runner(folded(copy.deepcopy(net)), images).run([2, 0], top_k=3, alone=True)
+    [second, first] = runner(folded(copy.deepcopy(net)), images).run([2, 0], [3, 3], alone=True)
     for slot, got in ((0, first), (2, second)):
         x = torch.from_numpy(images[slot]).permute(2, 0, 1)[None].double() / 255
         mean, std = torch.tensor(SPEC.mean).view(1, 3, 1, 1), torch.tensor(SPEC.std).view(1, 3, 1, 1)
@@ -55,8 +55,8 @@ def test_scores_are_the_softmax_of_the_normalised_pixels() -> None:
 
 def test_all_classes_add_up_and_temperature_flattens() -> None:
     net, images = network(), pixels()
-    [sharp] = runner(net, images).run([1], top_k=10, alone=False)
-    [flat] = runner(net, images, temperature=10.0).run([1], top_k=10, alone=False)
+    [sharp] = runner(net, images).run([1], [10], alone=False)
+    [flat] = runner(net, images, temperature=10.0).run([1], [10], alone=False)
     assert sum(sharp.scores) == pytest.approx(1, abs=1e-5)
     assert sum(flat.scores) == pytest.approx(1, abs=1e-5)
     assert flat.indices == sharp.indices
@@ -66,8 +66,8 @@ def test_all_classes_add_up_and_temperature_flattens() -> None:
 def test_neighbours_do_not_change_an_answer() -> None:
     net, images = network(), pixels()
     tested = runner(net, images)
-    [alone] = tested.run([3], top_k=10, alone=True)
-    together = tested.run([0, 3, 5, 3], top_k=10, alone=False)
+    [alone] = tested.run([3], [10], alone=True)
+    together = tested.run([0, 3, 5, 3], [10] * 4, alone=False)
     assert together[1].indices == together[3].indices == alone.indices
     assert together[1].scores == pytest.approx(alone.scores, abs=1e-5)
 
@@ -75,9 +75,9 @@ def test_neighbours_do_not_change_an_answer() -> None:
 def test_sees_what_is_written_into_a_slot_later() -> None:
     net, images = network(), pixels()
     tested = runner(net, images)
-    [before] = tested.run([0], top_k=1, alone=True)
+    [before] = tested.run([0], [1], alone=True)
     images[0] = 255 - images[0]
-    [after] = tested.run([0], top_k=1, alone=True)
+    [after] = tested.run([0], [1], alone=True)
     assert before.scores != after.scores
 
 
@@ -100,7 +100,7 @@ def test_takes_all_cores_only_when_alone(alone: bool, threads: int) -> None:
     net, images = network(), pixels()
     before = torch.get_num_threads()
     try:
-        runner(net, images, cores=2, lanes=2).run([0], 1, alone)
+        runner(net, images, cores=2, lanes=2).run([0], [1], alone)
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
@@ -112,15 +112,15 @@ def test_out_of_memory_is_told_apart() -> None:
             raise torch.OutOfMemoryError("no more")
 
     with pytest.raises(OutOfDeviceMemory, match="no more"):
-        runner(Hungry(variant("vit_pico_patch4_32")), pixels()).run([0], 1, True)
+        runner(Hungry(variant("vit_pico_patch4_32")), pixels()).run([0], [1], True)
 
 
 @pytest.mark.gpu
 def test_a_gpu_gives_the_same_answers_in_padded_batches() -> None:
     net, images = network(), pixels()
-    expected = runner(net, images).run([0, 1, 2], 10, True)
+    expected = runner(net, images).run([0, 1, 2], [10] * 3, True)
     device = torch.device("cuda:0")
-    got = runner(net.to(device), images, device=device).run([0, 1, 2], 10, True)
+    got = runner(net.to(device), images, device=device).run([0, 1, 2], [10] * 3, True)
     for ours, theirs in zip(got, expected, strict=True):
         assert ours.indices == theirs.indices
         assert ours.scores == pytest.approx(theirs.scores, abs=1e-4)
@@ -144,7 +144,7 @@ def test_a_batch_too_small_for_all_cores_takes_its_share(monkeypatch: pytest.Mon
     monkeypatch.setattr(torch, "set_num_threads", used.append)
     subject._least_alone = 3
     for slots, alone in (([0], True), ([0, 1, 2], True), ([0, 1, 2], False)):
-        subject.run(slots, 1, alone)
+        subject.run(slots, [1] * len(slots), alone)
     assert used == [1, 2, 1]
 
 

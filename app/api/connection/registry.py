@@ -1,0 +1,96 @@
+"""Owns which connections are open, how many may be, and who goes first; does not read or write."""
+
+import asyncio
+import logging
+import time
+from typing import Final, Literal, Protocol
+
+logger = logging.getLogger(__name__)
+_LOG_EVERY_S: Final = 10.0
+
+Reason = Literal["idle_evicted", "idle_timeout", "header_timeout", "refused"]
+
+
+class ConnectionObserver(Protocol):
+    """Is told what happens below the application; must be quick."""
+
+    def refused(self, status: int) -> None:
+        """A client got `status` without the application's knowing."""
+        ...
+
+    def connection_closed(self, reason: Reason) -> None:
+        """We ended a connection."""
+        ...
+
+
+class Closable(Protocol):
+    """A connection, as the registry sees it."""
+
+    def evict(self) -> None:
+        """Ends it at once: another needs its place."""
+        ...
+
+    def shutdown(self) -> None:
+        """Ends it once what it has asked is answered."""
+        ...
+
+
+class Connections:
+    """The open connections of one listener. For one event loop.
+
+    Those that wait for their client, to send a request or the rest of one, can be closed in favour of a new one, the
+    longest waiting first; those whose request is whole cannot.
+    """
+
+    def __init__(self, limit: int, observer: ConnectionObserver) -> None:
+        self.limit, self.observer = limit, observer
+        self.open: set[Closable] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._idle: dict[Closable, None] = {}  # ordered: the longest waiting first
+        self._sending: dict[Closable, None] = {}
+        self._evicted, self._logged_at = 0, -_LOG_EVERY_S
+
+    def enter(self, connection: Closable) -> bool:
+        """Takes a connection in, for which another may have to go; False if there is no room for it."""
+        if len(self.open) >= self.limit:
+            self._log()
+            victim = next(iter(self._idle or self._sending), None)
+            if victim is None:
+                self.observer.connection_closed("refused")
+                return False
+            self.leave(victim)
+            victim.evict()
+            self.observer.connection_closed("idle_evicted")
+        self.open.add(connection)
+        self._idle[connection] = None
+        return True
+
+    def leave(self, connection: Closable) -> None:
+        """Forgets a connection."""
+        self.open.discard(connection)
+        self._forget(connection)
+
+    def is_idle(self, connection: Closable) -> None:
+        """It waits for a request, or the rest of a head, from now on."""
+        self._forget(connection)
+        if connection in self.open:
+            self._idle[connection] = None
+
+    def is_sending(self, connection: Closable) -> None:
+        """The head of its request is there and the body is not."""
+        self._forget(connection)
+        self._sending[connection] = None
+
+    def is_busy(self, connection: Closable) -> None:
+        """Its request is whole, so that it waits for us."""
+        self._forget(connection)
+
+    def _forget(self, connection: Closable) -> None:
+        self._idle.pop(connection, None)
+        self._sending.pop(connection, None)
+
+    def _log(self) -> None:
+        self._evicted += 1
+        if (now := time.monotonic()) - self._logged_at >= _LOG_EVERY_S:
+            logger.warning("all %d connections are taken; %d new ones met that", self.limit, self._evicted)
+            self._evicted, self._logged_at = 0, now

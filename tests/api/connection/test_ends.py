@@ -1,0 +1,103 @@
+"""Clients that end their sending, leave, or are too many."""
+
+import asyncio
+import socket
+
+import pytest
+
+from tests.api.connection.conftest import GET, POST, Connect, Echo, answer_of, ended, listening
+from tests.api.connection.test_protocol import check_refusal, patient
+
+WHOLE = POST + b"Content-Length: 3\r\n\r\nabc"
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.35])
+async def test_who_ends_his_sending_is_answered(echo: tuple[Echo, Connect], delay_s: float) -> None:
+    echo[0].delay_s = delay_s
+    reader, writer = await echo[1]()
+    writer.write(WHOLE)
+    writer.write_eof()
+    head, _, body = (await ended(reader)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n") and body == b"abc"
+    assert b"connection: close" in head or not delay_s  # where the end was known before the answer
+
+
+async def test_so_is_a_pipeline(echo: tuple[Echo, Connect]) -> None:
+    reader, writer = await echo[1]()
+    writer.write(WHOLE * 5)
+    writer.write_eof()
+    assert (await ended(reader)).count(b"\r\n\r\nabc") == 5
+
+
+async def test_half_a_request_is_none(echo: tuple[Echo, Connect]) -> None:
+    app, connect = echo
+    for start in (POST, POST + b"Content-Length: 10\r\n\r\nabc", WHOLE + POST):
+        reader, writer = await connect()
+        writer.write(start)
+        writer.write_eof()
+        assert b"abc" not in await ended(reader) or start.startswith(WHOLE)
+    await asyncio.sleep(0.01)
+    assert app.gone >= 1
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+async def test_who_leaves_is_noticed(echo: tuple[Echo, Connect], reset: bool) -> None:
+    app, connect = echo
+    app.delay_s = 4.0
+    reader, writer = await connect()
+    writer.write(WHOLE)
+    await asyncio.sleep(0.05)
+    if reset:
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    writer.close()
+    async with asyncio.timeout(2):
+        await app.left.wait()
+
+
+async def test_the_longest_idle_makes_room(echo: tuple[Echo, Connect]) -> None:
+    app = patient(max_connections=3)
+    async with listening(app) as connect:
+        first, second, third = [await connect() for _ in range(3)]
+        first[1].write(GET)
+        await answer_of(first[0])  # now the second is the longest idle
+        fourth = await connect()
+        assert await ended(second[0]) == b""
+        for reader, writer in (first, third, fourth):
+            writer.write(GET)
+            await answer_of(reader)
+    assert app.counter.closed == ["idle_evicted"]
+
+
+async def test_then_who_sends_and_never_who_waits_for_us() -> None:
+    app = patient(max_connections=2)
+    app.delay_s = 0.5
+    async with listening(app) as connect:
+        waiting, sending = await connect(), await connect()
+        waiting[1].write(WHOLE)
+        sending[1].write(POST + b"Content-Length: 10\r\n\r\nabc")
+        await asyncio.sleep(0.05)
+        newcomer = await connect()
+        newcomer[1].write(WHOLE)
+        assert await ended(sending[0]) == b""
+        await asyncio.sleep(0.05)
+        refused = await connect()
+        check_refusal(await ended(refused[0]), b"503 Service Unavailable", "too_many_connections")
+        for reader, _ in (waiting, newcomer):
+            assert (await answer_of(reader))[1] == b"abc"
+    assert app.counter.closed == ["idle_evicted", "refused"] and app.counter.refusals == [503]
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+async def test_only_http_1_1_is_told_to_continue(echo: tuple[Echo, Connect], version: bytes) -> None:
+    reader, writer = await echo[1]()
+    writer.write(b"POST / HTTP/" + version + b"\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+    await asyncio.sleep(0.05)
+    writer.write(b"abc")
+    writer.write_eof()
+    assert (await ended(reader)).startswith(b"HTTP/1.1 100 Continue" if version == b"1.1" else b"HTTP/1.1 200 OK")
+
+
+async def test_many_headers_are_refused(echo: tuple[Echo, Connect]) -> None:
+    reader, writer = await echo[1]()
+    writer.write(b"GET / HTTP/1.1\r\nHost: t\r\n" + b"a: b\r\n" * 16_000 + b"\r\n")
+    check_refusal(await ended(reader), b"431 Request Header Fields Too Large", "headers_too_large")
