@@ -162,7 +162,7 @@ class Settings(BaseSettings):
         float,
         Field(
             gt=0,
-            description="Seconds between closing the port and the end of the process; what is in flight then is told so.",
+            description="Seconds between closing the port and the end of the process; what is in flight is then told.",
         ),
     ] = 20.0
 

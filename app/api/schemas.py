@@ -156,7 +156,7 @@ REQUEST_BODY: Final[dict[str, Any]] = {
             "schema": {
                 "type": "object",
                 "properties": {
-                    "image": {"type": "string", "description": "Base64, or a data URI."},
+                    "image": {"type": "string", "description": "Base64, also URL-safe or unpadded, or a data URL."},
                     "images": {"type": "array", "items": {"type": "string"}},
                 },
             },
@@ -171,7 +171,8 @@ PARAMETERS: Final[list[dict[str, Any]]] = [
     {
         "name": "top_k",
         "in": "query",
-        "description": "How many classes to return; fewer than the default where the model has fewer.",
+        "description": "How many classes to return, at most `VIT_MAX_TOP_K`, 100; fewer than the default where the "
+        "model has fewer. A parameter of any other name is refused.",
         "schema": {"type": "integer", "minimum": 1, "default": 5},
     },
     {

@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from app.engine.client import EngineConfig, NullObserver, Observer, Outcome, Runner, Scores, Status
@@ -116,7 +117,7 @@ class Engine:
             self._warming_since[index] = self._clock()
             runner.warm_up()
             del self._warming_since[index]
-            self._loop.call_soon_threadsafe(self._lane_is_warm)
+            self._tell(self._lane_is_warm)
             in_vain = 0
             while (plan := self._scheduler.next_batch()) is not None:
                 self._busy_since[index] = self._clock()
@@ -128,14 +129,14 @@ class Engine:
                     in_vain = 0 if any(isinstance(answer, Outcome) for _, answer in answers) else in_vain + 1
                 for job, _ in answers:
                     self._slots.release(job.slot)
-                self._loop.call_soon_threadsafe(self._settle, answers)
+                self._tell(self._settle, answers)
                 if in_vain == _BATCHES_IN_VAIN:
                     in_vain = 0
                     runner.warm_up()  # a device that is broken for good fails here too, which ends this lane
                 del self._busy_since[index]
         except BaseException as error:  # the last line of defence: nobody may wait for a dead lane
             logger.exception("engine lane %d died", index)
-            self._loop.call_soon_threadsafe(self._fail, error)
+            self._tell(self._fail, error)
 
     def _run(self, runner: Runner, jobs: Sequence[Job]) -> list[Answer]:
         """Runs a batch; if it fails it is split, so that only what is really at fault fails."""
@@ -174,6 +175,10 @@ class Engine:
         if not math.isfinite(scores.scores[0]):
             return InferenceFailed("the network gave no finite scores for this image")
         return Outcome(scores, started_at - job.submitted_at, inference_s, size)
+
+    def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
+        with suppress(RuntimeError):  # of a loop that is closed: this lane was stuck, and closing did not wait for it
+            self._loop.call_soon_threadsafe(callback, *arguments)
 
     def _lane_is_warm(self) -> None:
         self._cold -= 1

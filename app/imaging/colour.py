@@ -83,7 +83,10 @@ def _to_srgb(profile: bytes) -> _Convert:
 
 def floats_to_bytes(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
     """Taken as 0 … 1 if none is above 1, else as 0 … 255; what is not finite is black."""
-    finite = np.nan_to_num(values, posinf=0.0, neginf=0.0)
-    scaled = finite * 255 if finite.max() <= 1 else finite
-    bytes_: npt.NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    scaled = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+    if scaled.max() <= 1:
+        scaled *= 255
+    np.rint(scaled, out=scaled)
+    np.clip(scaled, 0, 255, out=scaled)
+    bytes_: npt.NDArray[np.uint8] = scaled.astype(np.uint8)
     return bytes_

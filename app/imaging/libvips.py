@@ -16,6 +16,7 @@ from app.imaging.colour import Raster, floats_to_bytes
 from app.imaging.headers.fields import Header
 
 _LOADERS: Final = {"PNG": "pngload_buffer", "WEBP": "webpload_buffer", "TIFF": "tiffload_buffer"}
+_WHITE: Final = {"uchar": 0xFF, "ushort": 0xFFFF, "uint": 0xFFFFFFFF}
 _MAX_CHANNELS: Final = 4
 
 
@@ -50,15 +51,18 @@ def _load(data: bytes, header: Header, at_least: tuple[int, int] | None) -> Rast
     image = getattr(_vips().Image, _LOADERS[header.format])(data, **options)
     if (image.height, image.width) != (header.height, header.width) and "scale" not in options:
         raise CorruptImage("the image is of another size than its header says")
+    if (
+        header.format == "TIFF" and image.bands > header.channels
+    ):  # samples of which the file does not say what they are
+        image = image[: header.channels]
     if image.interpretation in ("lab", "labs", "xyz"):
         image = image.colourspace("srgb")
     if factor > 1:
-        image = image.flatten(background=_white(image)) if image.hasalpha() else image
+        image = image.flatten(background=_WHITE.get(image.format, 1.0)) if image.hasalpha() else image
         image = image if "scale" in options else image.shrink(factor, factor)
     if image.bands > _MAX_CHANNELS:
         raise CorruptImage(f"a {header.format} image of this kind is not read: {image.bands} channels")
-    pixels = _in_bytes(image.numpy())
-    pixels = pixels.squeeze(2) if pixels.shape[2:] == (1,) else pixels
+    pixels = _in_bytes(image)
     return Image.fromarray(pixels, "CMYK") if image.interpretation == "cmyk" else pixels
 
 
@@ -68,13 +72,10 @@ def _factor(header: Header, at_least: tuple[int, int] | None) -> int:
     return max(min(header.height // at_least[0], header.width // at_least[1]), 1)
 
 
-def _white(image: Any) -> float:
-    return {"uchar": 0xFF, "ushort": 0xFFFF, "uint": 0xFFFFFFFF}.get(image.format, 1.0)
-
-
-def _in_bytes(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    if values.dtype.kind == "f":
-        return floats_to_bytes(values)
-    if values.dtype.kind != "u":
+def _in_bytes(image: Any) -> npt.NDArray[np.uint8]:
+    if image.format in ("float", "double"):
+        return floats_to_bytes(image.numpy())
+    if image.format not in _WHITE:
         raise CorruptImage("a TIFF image of signed samples is not read")
-    return (values >> 8 * (values.itemsize - 1)).astype(np.uint8, copy=False)
+    pixels: npt.NDArray[np.uint8] = image.cast("uchar", shift=True).numpy()
+    return pixels

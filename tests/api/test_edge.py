@@ -38,6 +38,9 @@ async def test_probes_follow_the_life_of_the_service() -> None:
         s.classifier._engine._status = Status.FAILED  # type: ignore[attr-defined]
         assert (await s.client.get("/livez")).status_code == 503
         assert (await s.client.get("/readyz")).status_code == 503
+        refused = await s.client.post("/v1/classify", content=picture())
+        assert (refused.status_code, refused.json()["code"]) == (503, "failed")
+        assert "retry-after" in refused.headers
 
 
 async def test_the_model_is_described() -> None:

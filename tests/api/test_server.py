@@ -1,13 +1,22 @@
 import asyncio
 import signal
+import threading
+import time
+from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import uvicorn
 
 from app.api import server
 from app.api.server import DrainingServer, run
+from app.bootstrap import open_classifier
+from app.engine.client import Status
 from app.errors import DeviceError, PackageError
+from app.imaging.pool import _Task
+from app.imaging.price import Price
 from app.settings import Settings
 
 
@@ -92,3 +101,60 @@ def test_a_model_that_cannot_warm_up_ends_it_with_1(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("app.engine.runners.torch.TorchRunner.warm_up", broken)
     assert run(Settings(model="noop", port=0)) == 1
+
+
+def test_a_warm_up_that_hangs_ends_it_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    hold = threading.Event()
+    monkeypatch.setattr("app.engine.runners.torch.TorchRunner.warm_up", lambda self: hold.wait(30))
+    settings = Settings(model="noop", port=0, warm_up_timeout_s=0.1, failed_grace_s=0.1, drain_timeout_s=0.5)
+    assert run(settings) == 1
+    hold.set()
+
+
+class Engine:
+    """A classifier of which only the status is known."""
+
+    def __init__(self, *statuses: Status) -> None:
+        self._statuses = list(statuses)
+        self.info = SimpleNamespace(name="m")
+
+    async def ready(self) -> None:
+        pass
+
+    @property
+    def status(self) -> Status:
+        return self._statuses.pop(0) if len(self._statuses) > 1 else self._statuses[0]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "ends"),
+    [([Status.FAILED], True), ([Status.FAILED] * 3 + [Status.READY], False), ([Status.READY], False)],
+)
+async def test_a_service_that_stays_failed_ends(
+    monkeypatch: pytest.MonkeyPatch, statuses: list[Status], ends: bool
+) -> None:
+    monkeypatch.setattr(server, "_LOOK_EVERY_S", 0.01)
+    subject: Any = SimpleNamespace(should_exit=False)
+    app: Any = SimpleNamespace(openapi=dict)
+    watch = asyncio.create_task(server._watch(Engine(*statuses), subject, app, 0.05))  # type: ignore[arg-type]
+    await asyncio.wait((watch,), timeout=0.5)
+    assert subject.should_exit == ends == watch.done()
+    watch.cancel()
+
+
+async def test_the_first_signal_sets_the_instant_for_all_of_it() -> None:
+    async with open_classifier(Settings(model="noop", drain_timeout_s=1000)) as classifier:
+        await classifier.ready()
+        subject = DrainingServer(uvicorn.Config(lambda: None, log_config=None), classifier, 0.2, 0.3)
+        subject.handle_exit(signal.SIGTERM, None)
+        first = classifier.closes_at
+        subject.handle_exit(signal.SIGTERM, None)
+        assert first == classifier.closes_at == pytest.approx(time.monotonic() + 0.5, abs=0.1)
+        hold = threading.Event()
+        stuck = classifier._decoders._ordinary  # neither a decoder nor a lane that is stuck holds up the end
+        monkeypatched = stuck._pool.run
+        stuck._pool.run = lambda *_, **__: hold.wait(30)  # type: ignore[assignment, method-assign]
+        stuck.put(_Task(Future(), [b""], Price(0.1, 1), np.zeros((1, 1, 3), np.uint8)))
+    assert time.monotonic() < first + 1
+    hold.set()
+    stuck._pool.run = monkeypatched  # type: ignore[method-assign]

@@ -25,7 +25,7 @@ def main() -> int:
     """The exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.attack", description=__doc__)
     parser.add_argument("--only", metavar="NAME", action="append", help="attacks whose name has this in it; repeatable")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each attack")
+    parser.add_argument("--seconds", type=float, default=1.75, help="of each attack")
     parser.add_argument("--list", action="store_true", help="name them and end")
     args = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 200, soft_wrap=False)

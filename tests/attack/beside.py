@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from tests.attack.wire import Answer, Streams, connect, parse
 
 _REPLY_S: Final = 30.0  # for the rounds that are under way, and a machine under attack
-_KEPT: Final = 2  # connections of a caller, as a small pool has: more would look like descriptors that were lost
+_KEPT: Final = 1  # connections of a caller: a pool that grows would look like descriptors that the server lost
 
 
 class Round(NamedTuple):

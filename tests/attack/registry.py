@@ -56,6 +56,7 @@ async def hammer(
     beat = _beat(target.seconds, per_s)
     try:
         async with asyncio.timeout(target.seconds + GRACE_S), asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(target.seconds))  # though nothing more may be due
             for _ in range(clients):
                 group.create_task(_client(target, report, endless, beat))
     except TimeoutError:

@@ -53,7 +53,7 @@ class Victim:
     def at_rest(self) -> int:
         """The most descriptors seen in a while of nothing but honest clients, who come and go."""
         samples = []
-        for _ in range(10):
+        for _ in range(6):
             samples.append(self.descriptors())
             time.sleep(_PAUSE_S)
         return max(samples)

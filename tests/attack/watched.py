@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from typing import Any, Final, NamedTuple
 
 from tests.attack.wire import HOST, request, talk
@@ -91,7 +92,7 @@ def watched(**options: object) -> Iterator[Watched]:
     process = spawn.Process(target=_serve, args=({**options, "host": HOST, "port": port}, other), daemon=True)
     process.start()
     try:
-        asyncio.run(_ready(port))
+        asyncio.run(_ready(port, process))
         yield Watched(port, pipe)
     finally:
         process.terminate()
@@ -102,10 +103,10 @@ def watched(**options: object) -> Iterator[Watched]:
         other.close()
 
 
-async def _ready(port: int) -> None:
+async def _ready(port: int, process: SpawnProcess) -> None:
     until = time.monotonic() + _START_S
     while (await talk(port, request(b"GET /readyz HTTP/1.1"))).statuses != [200]:
-        if time.monotonic() > until:
+        if time.monotonic() > until or not process.is_alive():
             raise TimeoutError("the watched server does not become ready")
         await asyncio.sleep(0.05)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.conftest import picture
-from tests.benchmark.server import Server, ServerFailed, running, service
+from tests.benchmark.server import Server, ServerFailed, _free_port, running, service
 
 
 def test_sigterm_drains_and_ends_with_0(tmp_path: Path) -> None:
@@ -117,6 +117,20 @@ def test_a_client_that_sends_too_much_can_read_why(embedded: Server) -> None:
     assert answer.status == 413
     assert b"body_too_large" in answer.read()
     connection.close()
+
+
+def test_the_admin_port_has_probes_and_metrics_and_nothing_else(tmp_path: Path) -> None:
+    admin_port = _free_port()
+    with running([*service("noop"), "--admin-port", str(admin_port)], tmp_path / "log") as server:
+        admin = Server(server._process, admin_port, tmp_path / "log")
+        assert [admin.get(path)[0] for path in ("/livez", "/readyz", "/metrics")] == [200, 200, 200]
+        assert [admin.get(path)[0] for path in ("/", "/v1/model", "/docs", "/openapi.json")] == [404] * 4
+        assert admin.counters()["vit_ready"] == 1
+        with (
+            pytest.raises(ServerFailed, match="admin port"),
+            running([*service("noop"), "--admin-port", str(admin_port)], tmp_path / "second"),
+        ):
+            raise AssertionError("it started")
 
 
 def test_two_at_one_port(embedded: Server, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from http.client import responses
 from typing import Any, Final, cast
 
 from app.api.connection.exchange import ASGIApp, Exchange
-from app.api.connection.head import BadRequestHead, Head
+from app.api.connection.head import BadRequestHead, Head, Refusal
 from app.api.connection.limits import ConnectionLimits
 from app.api.connection.reader import RequestReader
 from app.api.connection.registry import Connections, Reason
@@ -33,7 +33,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._exchanges: deque[Exchange] = deque()  # the first is being answered
         self._unparsed, self._in_turns = memoryview(b""), False
-        self._refusal: BadRequestHead | None = None  # to be said once what came before is answered
+        self._refusal: Refusal | None = None  # to be said once what came before is answered
         self._read_whole = False  # no more requests: the client, or a refusal, has ended the reading
         self._can_write = asyncio.Event()
         self._can_write.set()
@@ -50,7 +50,7 @@ class Connection(asyncio.Protocol):
         self._timer = self._loop.call_later(self._limits.keep_alive_s, self._waited)
         self._watch: asyncio.TimerHandle | None = None
         if not self._connections.enter(self):
-            self._say(BadRequestHead(503, "too_many_connections", "the service has no room for another connection"))
+            self._say(Refusal(503, "too_many_connections", "the service has no room for another connection"))
             self._transport.close()  # it has no place in which to linger
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -60,8 +60,10 @@ class Connection(asyncio.Protocol):
         if self._watch:
             self._watch.cancel()
         self._unparsed = memoryview(b"")
+        self._reader.close()
         for exchange in self._exchanges:
             exchange.client_leaves()
+        self._exchanges.clear()
         self._can_write.set()
 
     def eof_received(self) -> bool:
@@ -181,9 +183,9 @@ class Connection(asyncio.Protocol):
             return
         try:
             taken = self._reader.feed(self._unparsed, _EVENTS_A_TURN)
-        except BadRequestHead as refusal:
+        except BadRequestHead as error:
             self._unparsed = memoryview(b"")
-            self._refuse(refusal)
+            self._refuse(error.refusal)
             return
         self._unparsed = self._unparsed[taken:]
         if self._unparsed:
@@ -207,7 +209,7 @@ class Connection(asyncio.Protocol):
             self._wait(self._limits.keep_alive_s)
         elif not self._exchanges and self._reader.in_head:
             self._end("header_timeout")
-            self._say(BadRequestHead(408, "header_timeout", "the request's headers did not arrive in time"))
+            self._say(Refusal(408, "header_timeout", "the request's headers did not arrive in time"))
         else:
             self._end("idle_timeout")
             self._transport.abort()
@@ -225,7 +227,7 @@ class Connection(asyncio.Protocol):
         else:
             self._watch = self._loop.call_later(_GONE_CHECK_S, self._look_for_client)
 
-    def _refuse(self, refusal: BadRequestHead) -> None:
+    def _refuse(self, refusal: Refusal) -> None:
         """Says so in its turn: once the requests before it are answered."""
         self._read_whole, self._refusal = True, refusal
         if self._reader.in_body:
@@ -237,7 +239,7 @@ class Connection(asyncio.Protocol):
         if not self._exchanges:
             self._say(refusal)
 
-    def _say(self, refusal: BadRequestHead) -> None:
+    def _say(self, refusal: Refusal) -> None:
         if self._transport.is_closing():
             return
         self._refusal = refusal

@@ -64,6 +64,11 @@ class RequestReader:
         """Whether a head has been announced whose request is not whole."""
         return self._in_request and not self._in_head
 
+    def close(self) -> None:
+        """Lets go of parser and sink, which hold this object as it holds them; nothing more may be fed."""
+        self._ended, self._refusal = True, None
+        del self._parser, self._sink
+
     def feed(self, data: memoryview, most_events: int) -> int:
         """Parses until `most_events` came of it or the data ends; returns how many bytes were taken.
 

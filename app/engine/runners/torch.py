@@ -1,6 +1,5 @@
 """Owns the forward pass in PyTorch: slots in, best classes out; does not know jobs or futures."""
 
-import ctypes
 import math
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from app.engine.client import OutOfDeviceMemory, Scores
+from app.engine.heap import return_unused_memory
 from app.errors import InferenceFailed
 from app.model.fold import PIXEL_OFFSET
 from app.model.vit import VisionTransformer
@@ -67,7 +67,7 @@ class TorchRunner:
             raise InferenceFailed("the network gives no finite scores, for whatever image")
         size = min(self._least_alone, self.max_batch_size)
         self.run([0] * size, [1] * size, alone=True)
-        _return_unused_memory()
+        return_unused_memory()
 
     def _worth_all_cores(self, image_s: float) -> int:
         """The least batch that saves more by all cores than its layers' waiting costs, from an image's seconds."""
@@ -101,10 +101,3 @@ class TorchRunner:
 
     def _bucket(self, size: int) -> int:
         return min(1 << (size - 1).bit_length(), self.max_batch_size)
-
-
-def _return_unused_memory() -> None:
-    """Gives back what loading and warming up left in the heap, some 20 MB, where the C library can (glibc)."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)

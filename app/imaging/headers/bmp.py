@@ -18,7 +18,5 @@ def parse(data: Bytes) -> Header:
     else:
         width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
     coding = "RLE" if compression in _RLE else "plain"
-    samples = max(bits / 8, 1)
-    return Header(
-        "BMP", width, abs(height), channels=round(samples), coding=coding, samples=samples, file_bytes=len(data)
-    )
+    channels = 4 if bits == 32 else 3
+    return Header("BMP", width, abs(height), channels, coding=coding, samples=max(bits / 8, 1), file_bytes=len(data))

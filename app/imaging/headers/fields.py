@@ -29,6 +29,7 @@ class Header:
     scans: int = 1  # of a JPEG; as many as decoding will take, no more
     samples: float = 3.0  # stored for one pixel in all channels: 1.5 for a JPEG of 4:2:0
     coded_px: int = 0  # of a frame, tile or grid that is larger than the picture
+    band_px: int = 0  # that a decoder which streams must hold at once: a strip, a row of tiles, an interlaced whole
     file_bytes: int = 0
 
     @property

@@ -47,6 +47,8 @@ def first_frame(data: Bytes) -> FirstFrame:
 def parse(data: Bytes) -> Header:
     """The screen, made larger where the first frame juts out. Raises as `first_frame`, or struct.error."""
     screen = struct.unpack_from("<HH", data, 6)
-    left, top, width, height = struct.unpack_from("<HHHH", data, first_frame(data).image + 1)
+    frame = first_frame(data)
+    left, top, width, height = struct.unpack_from("<HHHH", data, frame.image + 1)
     size = max(screen[0], left + width), max(screen[1], top + height)
-    return Header("GIF", *size, channels=1, samples=1, file_bytes=len(data))
+    transparent = frame.control is not None and data[frame.control + 3] & 1
+    return Header("GIF", *size, channels=4 if transparent else 3, samples=1, file_bytes=len(data))

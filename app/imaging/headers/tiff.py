@@ -7,6 +7,7 @@ from app.errors import CorruptImage
 from app.imaging.headers.fields import Bytes, Header
 
 _MAX_TAGS: Final = 1024  # photographs have about twenty, raw ones a hundred
+_PALETTE: Final = 3
 _MAX_NUMBERS: Final = 8  # a pixel has no more samples
 _TYPES: Final = {1: "B", 2: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q"}  # those of whole numbers
 _CODINGS: Final = {
@@ -29,6 +30,7 @@ COMPRESSION: Final = 259
 PHOTOMETRIC: Final = 262
 ORIENTATION: Final = 274
 CHANNELS: Final = 277
+ROWS_IN_STRIP: Final = 278
 PLANAR: Final = 284
 TILE_WIDTH: Final = 322
 TILE_HEIGHT: Final = 323
@@ -112,17 +114,18 @@ def directory(data: Bytes) -> Directory:
 def parse(data: Bytes) -> Header:
     """Raises CorruptImage, or struct.error where the bytes end."""
     tags = directory(data)
-    width, height = tags.number(WIDTH), tags.number(HEIGHT)
-    channels = tags.number(CHANNELS, 1)
-    compression = tags.number(COMPRESSION, 1)
+    width, height, samples = tags.number(WIDTH), tags.number(HEIGHT), tags.number(CHANNELS, 1)
+    tile_width, tile_height = tags.number(TILE_WIDTH), tags.number(TILE_HEIGHT)
+    meaningless = tags.numbers(EXTRA_SAMPLES).count(0)
     return Header(
         "TIFF",
         width,
         height,
-        channels,
+        3 if tags.number(PHOTOMETRIC) == _PALETTE else samples - meaningless,
         tags.number(BITS, 1),
-        coding=_CODINGS.get(compression, "other"),
-        samples=channels,
-        coded_px=max(tags.number(TILE_WIDTH), width) * max(tags.number(TILE_HEIGHT), height),
+        coding=_CODINGS.get(tags.number(COMPRESSION, 1), "other"),
+        samples=samples,
+        coded_px=max(tile_width, width) * max(tile_height, height),
+        band_px=width * (tile_height or min(tags.number(ROWS_IN_STRIP, height), height)),
         file_bytes=len(data),
     )

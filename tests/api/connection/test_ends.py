@@ -1,11 +1,15 @@
 """Clients that end their sending, leave, or are too many."""
 
 import asyncio
+import gc
 import socket
+import weakref
 
 import pytest
 
-from tests.api.connection.conftest import GET, POST, Connect, Echo, answer_of, ended, listening
+from app.api.connection.protocol import Connection
+from app.api.connection.registry import Connections
+from tests.api.connection.conftest import GET, POST, Connect, Counter, Echo, answer_of, ended, listening
 from tests.api.connection.test_protocol import check_refusal, patient
 
 WHOLE = POST + b"Content-Length: 3\r\n\r\nabc"
@@ -97,7 +101,37 @@ async def test_only_http_1_1_is_told_to_continue(echo: tuple[Echo, Connect], ver
     assert (await ended(reader)).startswith(b"HTTP/1.1 100 Continue" if version == b"1.1" else b"HTTP/1.1 200 OK")
 
 
+async def test_long_targets_are_refused(echo: tuple[Echo, Connect]) -> None:
+    reader, writer = await echo[1]()
+    writer.write(b"GET /?" + b"topk&" * 2000 + b" HTTP/1.1\r\nHost: t\r\n\r\n")
+    check_refusal(await ended(reader), b"414 Request-URI Too Long", "target_too_long")
+
+
 async def test_many_headers_are_refused(echo: tuple[Echo, Connect]) -> None:
     reader, writer = await echo[1]()
     writer.write(b"GET / HTTP/1.1\r\nHost: t\r\n" + b"a: b\r\n" * 16_000 + b"\r\n")
     check_refusal(await ended(reader), b"431 Request Header Fields Too Large", "headers_too_large")
+
+
+async def test_connections_leave_nothing_to_the_collector() -> None:
+    made: list[weakref.ref[Connection]] = []
+    app, connections = Echo(), Connections(10, Counter())
+
+    def make() -> Connection:
+        connection = Connection(app, app.limits, connections)
+        made.append(weakref.ref(connection))
+        return connection
+
+    server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
+    gc.disable()
+    try:
+        for start in (GET, WHOLE, POST + b"Content-Length: 9\r\n\r\nabc", b"GET / HT", b"garbage\r\n\r\n"):
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(start)
+            await asyncio.sleep(0.02)
+            writer.transport.abort()
+        await asyncio.sleep(0.1)
+        assert [connection() for connection in made] == [None] * 5
+    finally:
+        gc.enable()
+        server.close()
