@@ -17,6 +17,7 @@ from app.engine.slots import SlotPool
 from app.imaging.pool import DecodePool
 from app.imaging.price import DecodeLimits
 from app.model.fold import fold_normalisation
+from app.model.package import ModelPackage
 from app.model.sources import load_model
 from app.scheduling.policy import AdmissionPolicy, BatchPolicy
 from app.scheduling.scheduler import Scheduler
@@ -45,20 +46,7 @@ async def open_classifier(
     max_batch_size = settings.max_batch_size or (8 if on_cpu else 64)
     slots = SlotPool(settings.slots, spec.height, spec.width)
     runner_config = TorchRunnerConfig(device, dtype, max_batch_size, cores, lanes, package.temperature)
-    info = ModelInfo(
-        name=package.name,
-        variant=package.architecture,
-        parameters=parameters,
-        labels=package.labels,
-        preprocess=spec,
-        sha256=package.sha256,
-        device=str(device),
-        precision=str(dtype).removeprefix("torch."),
-        threshold=package.threshold,
-        notice=package.notice,
-        label_ids=package.label_ids,
-        source=package.source,
-    )
+    info = _info(package, parameters, str(device), str(dtype).removeprefix("torch."))
     del package  # with it the float32 weights, where another format is computed in
     pack_weights(network, device, dtype)
     engine = Engine(
@@ -84,8 +72,23 @@ async def open_classifier(
     try:
         yield classifier
     finally:
-        until = (
-            classifier.closes_at if classifier.closes_at is not None else time.monotonic() + settings.drain_timeout_s
-        )
+        until = classifier.closes_at or time.monotonic() + settings.drain_timeout_s
         await engine.aclose(until)
         await asyncio.to_thread(decoders.close, until)
+
+
+def _info(package: ModelPackage, parameters: int, device: str, precision: str) -> ModelInfo:
+    return ModelInfo(
+        name=package.name,
+        variant=package.architecture,
+        parameters=parameters,
+        labels=package.labels,
+        preprocess=package.preprocess,
+        sha256=package.sha256,
+        device=device,
+        precision=precision,
+        threshold=package.threshold,
+        notice=package.notice,
+        label_ids=package.label_ids,
+        source=package.source,
+    )

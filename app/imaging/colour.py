@@ -12,7 +12,7 @@ Pixels = npt.NDArray[np.uint8]  # (height, width, 3), RGB
 # In one of Pillow's modes, or (height, width) grey, or (height, width, 2 … 4) with alpha last.
 Raster = Image.Image | npt.NDArray[np.uint8]
 
-_BAND_PX: Final = 2**20
+_BAND_PX: Final = 2**18  # each step takes a millisecond, in which Pillow leaves the interpreter to nobody else
 _WITH_ALPHA: Final = ("RGBA", "LA", "PA", "RGBa", "La")
 _Convert = Callable[[Image.Image], Image.Image]
 
@@ -25,16 +25,21 @@ def to_rgb(image: Raster, bits: int, profile: bytes = b"") -> Pixels:
     if isinstance(image, np.ndarray) and image.shape[2:] == (3,) and not profile:
         return image
     if isinstance(image, Image.Image) and image.mode == "F":
-        return np.repeat(floats_to_bytes(np.asarray(image))[:, :, None], 3, axis=2)
+        return np.repeat(floats_to_bytes(np.array(image))[:, :, None], 3, axis=2)
     convert = _to_srgb(profile) if profile else _as_it_is
     height, width = image.shape[:2] if isinstance(image, np.ndarray) else image.size[::-1]
     pixels = np.empty((height, width, 3), np.uint8)
     rows = max(_BAND_PX // width, 1)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        band = image[top:bottom] if isinstance(image, np.ndarray) else image.crop((0, top, width, bottom))
-        pixels[top:bottom] = _over_white(convert(_in_bytes(band, bits)))
+        pixels[top:bottom] = _over_white(convert(_in_bytes(_rows(image, top, bottom), bits)))
     return pixels
+
+
+def _rows(image: Raster, top: int, bottom: int) -> Raster:
+    if isinstance(image, np.ndarray):
+        return image[top:bottom]
+    return image if bottom - top == image.height else image.crop((0, top, image.width, bottom))
 
 
 def _in_bytes(band: Raster, bits: int) -> Image.Image:
@@ -55,7 +60,7 @@ def _over_white(image: Image.Image) -> npt.NDArray[np.uint8]:
     if image.mode in _WITH_ALPHA:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _as_it_is(image: Image.Image) -> Image.Image:
@@ -82,8 +87,8 @@ def _to_srgb(profile: bytes) -> _Convert:
 
 
 def floats_to_bytes(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
-    """Taken as 0 … 1 if none is above 1, else as 0 … 255; what is not finite is black."""
-    scaled = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+    """Taken as 0 … 1 if none is above 1, else as 0 … 255; what is not finite is black. Uses up `values`."""
+    scaled = np.nan_to_num(values, copy=False, posinf=0.0, neginf=0.0)
     if scaled.max() <= 1:
         scaled *= 255
     np.rint(scaled, out=scaled)

@@ -12,10 +12,11 @@ from app.imaging import libheif, libjpeg, libvips, pillow
 from app.imaging.colour import Pixels, Raster, to_rgb
 from app.imaging.essential import essential
 from app.imaging.header import FORMATS, read_header, signature
-from app.imaging.headers import tiff
+from app.imaging.headers import av1, tiff
 from app.imaging.headers.fields import Header
 from app.imaging.metadata import icc_profile, orientation
 from app.imaging.price import LARGE_PX, DecodeLimits, check
+from app.imaging.tiff_kinds import is_for_pillow
 
 __all__ = ["FORMATS", "DecodeLimits", "Pixels", "decode", "signature"]
 
@@ -57,10 +58,14 @@ def _decode(
     """With the orientation that is left to undo."""
     profile = icc_profile(data, header) if convert_colour else b""
     if header.format == "JPEG":
-        libjpeg.check_scans(data, header)
-        if not profile and (pixels := libjpeg.decode_jpeg(data, header, target)) is not None:
+        pixels = libjpeg.decode_jpeg(data, header, target)
+        if pixels is not None and not profile:
+            if pixels.shape[:2] != (header.height, header.width):
+                pixels = np.asarray(pillow.without_filling(Image.fromarray(pixels), header))
             return pixels, turn
         data = libjpeg.with_its_end(data, header)
+    if header.format == "AVIF":
+        av1.check(data, header)
     image: Raster
     if header.format == "HEIF":
         image, embedded = libheif.load(data, header)
@@ -81,7 +86,7 @@ def _is_for_vips(data: bytes | bytearray, header: Header) -> bool:
     if header.format == "PNG":
         # Of these Pillow drops the low bytes before it looks for the transparent colour.
         return header.pixels > LARGE_PX or (header.bits, header.channels) == (16, 3)
-    return header.format == "TIFF" and (header.pixels > LARGE_PX or not pillow.reads(tiff.directory(data)))
+    return header.format == "TIFF" and (not is_for_pillow(tiff.directory(data)) or header.pixels > LARGE_PX)
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:

@@ -53,15 +53,13 @@ def _gif(data: memoryview) -> Iterable[Bytes]:
 
 
 def _webp(data: memoryview) -> Iterable[Bytes]:
-    kept: list[Bytes] = []
-    announced = 4
+    kept: list[Bytes] = [b"WEBP"]
     for kind, start, end in webp.chunks(data):
         if kind in _WEBP or kind == b"ANMF":
             kept.append(data[start - 8 : end + end % 2])
-            announced += end + end % 2 - start + 8
         if kind in (b"VP8 ", b"VP8L", b"ANMF"):
             break
-    return [b"RIFF", struct.pack("<I", announced), b"WEBP", *kept]
+    return [b"RIFF", struct.pack("<I", sum(len(part) for part in kept)), *kept]
 
 
 def _tiff(data: memoryview) -> Iterable[Bytes]:
@@ -74,9 +72,10 @@ def _tiff(data: memoryview) -> Iterable[Bytes]:
 
 
 def _avif(data: memoryview) -> Iterable[Bytes]:
-    """Its EXIF block under another name, as Pillow reads all of it to change one value."""
+    """The still picture, not the film beside it; and its EXIF block, of which Pillow reads all, under another name."""
     meta = isobmff.box(data, b"meta", 0, len(data))
-    return [data[: meta.start], bytes(data[meta.start : meta.end]).replace(b"Exif", b"free"), data[meta.end :]]
+    brands = bytes(data[: meta.start]).replace(b"avis", b"avif")
+    return [brands, bytes(data[meta.start : meta.end]).replace(b"Exif", b"free"), data[meta.end :]]
 
 
 _PARTS: Final[dict[str, Callable[[memoryview], Iterable[Bytes]]]] = {

@@ -1,6 +1,6 @@
 """Owns JPEG → RGB by libjpeg-turbo, scaled while it decodes where a smaller picture will do; does not use Pillow."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import simplejpeg
@@ -15,17 +15,25 @@ _END: Final = b"\xff\xd9"
 
 
 def decode_jpeg(data: bytes | bytearray, header: Header, at_least: tuple[int, int] | None) -> Pixels | None:
-    """Straight into an array, the same pixels as Pillow's in half the time; None where libjpeg objects.
+    """Straight into an array, the same pixels as Pillow's in half the time; None where libjpeg objects, and for CMYK.
 
     With `at_least` (height, width), in pixels, the smallest of libjpeg's scales that is not below it on either side.
+    Raises CorruptImage for more scans than the header let expect, of a file too long to look through at once.
     """
-    if header.channels == 4:  # CMYK
-        return None
+    strict = True  # which tells harmless oddities from a picture cut short: no use where it is known to be whole
+    if header.coding == "many scans":
+        seen = jpeg.scans(data)
+        if seen.number > header.scans:
+            raise CorruptImage(f"the JPEG image has more than {header.scans} scans")
+        strict = not seen.ended
     height, width = _scaled(header, at_least or (header.height, header.width))
+    if header.channels == 4:
+        return None
     room = np.empty((height, width, 3), np.uint8)  # no more than was judged by the header
     try:
-        pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=height, min_width=width, buffer=room)
-    except ValueError:  # strict about harmless oddities too: Pillow has the last word
+        size: dict[str, Any] = {"min_height": height, "min_width": width}
+        pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB", **size, buffer=room, strict=strict)
+    except ValueError:  # Pillow has the last word
         return None
     return pixels if pixels.shape == room.shape else None
 
@@ -36,12 +44,6 @@ def _scaled(header: Header, at_least: tuple[int, int]) -> tuple[int, int]:
         if size[0] >= at_least[0] and size[1] >= at_least[1]:
             return size
     return header.height, header.width
-
-
-def check_scans(data: bytes | bytearray, header: Header) -> None:
-    """Raises CorruptImage for more scans than the header let expect, of a file too long to look through at once."""
-    if header.coding == "many scans" and jpeg.scans(data).number > header.scans:
-        raise CorruptImage(f"the JPEG image has more than {header.scans} scans")
 
 
 def with_its_end(data: bytes | bytearray, header: Header) -> bytes | bytearray:

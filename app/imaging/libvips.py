@@ -1,7 +1,4 @@
-"""Owns decoding by libvips, which streams: large pictures shrunk as they are read, and TIFFs of any kind.
-
-It does not choose what comes here, nor resize to the size asked for.
-"""
+"""Owns decoding by libvips: large pictures shrunk as they are read, and TIFFs; does not choose what comes here."""
 
 import os
 from functools import cache
@@ -23,7 +20,8 @@ _MAX_CHANNELS: Final = 4
 @cache
 def _vips() -> Any:
     """Imported on first use: it costs 20 MB and most services never see a picture that needs it."""
-    os.environ["VIPS_CONCURRENCY"] = "1"  # read when the library starts
+    os.putenv("VIPS_CONCURRENCY", "1")  # read when the library starts; there are as many decoding threads as cores
+    os.putenv("VIPS_WARNING", "0")  # texts made of strangers' bytes, else written to stderr
     import pyvips
 
     pyvips.cache_set_max(0)
@@ -33,7 +31,7 @@ def _vips() -> Any:
 def load(data: bytes, header: Header, at_least: tuple[int, int] | None) -> Raster:
     """Grey, RGB, either with alpha, or CMYK; deep samples keep their high byte.
 
-    With `at_least` (height, width), in pixels, shrunk by a whole factor to not less on either side, over white.
+    With `at_least` (height, width), in pixels, shrunk to not less on either side, over white.
     Raises CorruptImage.
     """
     try:
@@ -51,19 +49,25 @@ def _load(data: bytes, header: Header, at_least: tuple[int, int] | None) -> Rast
     image = getattr(_vips().Image, _LOADERS[header.format])(data, **options)
     if (image.height, image.width) != (header.height, header.width) and "scale" not in options:
         raise CorruptImage("the image is of another size than its header says")
-    if (
-        header.format == "TIFF" and image.bands > header.channels
-    ):  # samples of which the file does not say what they are
+    if header.format == "TIFF" and image.bands > header.channels:  # by samples that the file gives no meaning
         image = image[: header.channels]
     if image.interpretation in ("lab", "labs", "xyz"):
         image = image.colourspace("srgb")
     if factor > 1:
         image = image.flatten(background=_WHITE.get(image.format, 1.0)) if image.hasalpha() else image
-        image = image if "scale" in options else image.shrink(factor, factor)
+        image = image if "scale" in options else _shrunk(image, factor)
     if image.bands > _MAX_CHANNELS:
         raise CorruptImage(f"a {header.format} image of this kind is not read: {image.bands} channels")
     pixels = _in_bytes(image)
     return Image.fromarray(pixels, "CMYK") if image.interpretation == "cmyk" else pixels
+
+
+def _shrunk(image: Any, factor: int) -> Any:
+    if image.format not in _WHITE:  # floating point, whose scale is told by its largest value: only means keep that
+        return image.shrink(factor, factor)
+    # By nearly the factor, so that no part of a row or column is left over.
+    columns, rows = round(image.width / factor), round(image.height / factor)
+    return image.shrink(image.width / columns, image.height / rows)
 
 
 def _factor(header: Header, at_least: tuple[int, int] | None) -> int:
@@ -73,9 +77,10 @@ def _factor(header: Header, at_least: tuple[int, int] | None) -> int:
 
 
 def _in_bytes(image: Any) -> npt.NDArray[np.uint8]:
+    shape = (image.height, image.width, image.bands) if image.bands > 1 else (image.height, image.width)
     if image.format in ("float", "double"):
-        return floats_to_bytes(image.numpy())
+        values: npt.NDArray[np.float32] = np.ndarray(shape, np.float32, image.cast("float").write_to_memory())
+        return floats_to_bytes(values)
     if image.format not in _WHITE:
         raise CorruptImage("a TIFF image of signed samples is not read")
-    pixels: npt.NDArray[np.uint8] = image.cast("uchar", shift=True).numpy()
-    return pixels
+    return np.ndarray(shape, np.uint8, image.cast("uchar", shift=True).write_to_memory())

@@ -23,7 +23,10 @@ _PLACES: Final[dict[str, tuple[_Parts, Any, Any]]] = {
 
 
 def orientation(data: Bytes, header: Header) -> int:
-    """EXIF's tag 274, 1 … 8; 1 where it is missing or broken, which must not cost the picture."""
+    """EXIF's tag 274, 1 … 8; 1 where it is missing or broken, which must not cost the picture.
+
+    XMP has another, which browsers do not look at either.
+    """
     try:
         if header.format == "TIFF":
             return tiff.directory(data).number(tiff.ORIENTATION, 1)
@@ -50,7 +53,8 @@ def icc_profile(data: Bytes, header: Header) -> bytes:
         walk, _, icc = _PLACES[header.format]
         blocks = list(_blocks(data, walk, icc))
         if header.format == "JPEG":  # in numbered pieces
-            return b"".join(sorted(bytes(block[12:]) for block in blocks if _begins(block, _ICC)))
+            pieces = sorted(bytes(block[len(_ICC) :]) for block in blocks if _begins(block, _ICC))
+            return b"".join(piece[2:] for piece in pieces)[:_MAX_PROFILE_BYTES]
         if header.format == "PNG":  # a name, then zlib's stream
             start = bytes(blocks[0][:80]).index(b"\0") + 2
             return zlib.decompressobj().decompress(blocks[0][start:], _MAX_PROFILE_BYTES)

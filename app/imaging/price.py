@@ -46,34 +46,39 @@ _EXACT: Final = {
     ("PNG", "plain"): _Rate(6, 2.5, 16, 7.6),
     ("PNG", "interlaced"): _Rate(6, 3, 16, 7.6, 1),
     ("WEBP", "lossy"): _Rate(18, 0, 80, 11.5),
+    ("WEBP", "lossy with alpha"): _Rate(18, 0, 80, 11.5),
     ("WEBP", "lossless"): _Rate(25, 0, 14, 11.5),
-    ("GIF", ""): _Rate(13, 0, 10, 5),
+    ("WEBP", "animated"): _Rate(30, 0, 80, 16),
+    ("GIF", ""): _Rate(15, 0, 10, 5),
     ("BMP", "plain"): _Rate(11, 0, 0, 7.8),
-    ("BMP", "RLE"): _Rate(20, 0, 1500, 10),
+    ("BMP", "RLE"): _Rate(20, 0, 450, 10),
     ("TIFF", "plain"): _Rate(6, 2, 1, 7.8, 1),
     ("TIFF", "JPEG"): _Rate(12, 0, 10, 7.8, 1),
     ("AVIF", ""): _Rate(22, 0, 70, 9.1),
-    ("HEIF", ""): _Rate(20, 0, 120, 7.3),
+    ("HEIF", ""): _Rate(24, 0, 140, 7.6),
 }
 _TIFF: Final = _Rate(6, 4, 4, 7.8, 1)
 # In bytes of samples that a decoder holds at once lies the memory of these, but for a few rows.
 _SHRUNK: Final = {
     ("JPEG", "one pass"): _Rate(0.5, 0.3, 8, 0.2),
     ("JPEG", "many scans"): _Rate(0.5, 0.3, 20, 0.2, 2),
-    ("PNG", "plain"): _Rate(0.5, 1, 16, 0, 0.16),
-    ("PNG", "interlaced"): _Rate(0.5, 4, 16, 0, 0.16),
-    ("WEBP", "lossy"): _Rate(3, 0, 100, 0.5),
-    ("WEBP", "lossless"): _Rate(12, 0, 25, 4.5),
-    ("TIFF", "plain"): _Rate(1, 1.5, 1, 0, 0.16),
-    ("TIFF", "JPEG"): _Rate(1, 1, 15, 0, 0.16),
+    ("PNG", "plain"): _Rate(0.5, 1.3, 16, 0, 0.2),
+    ("PNG", "interlaced"): _Rate(0.5, 4, 16, 0, 0.2),
+    ("WEBP", "lossy"): _Rate(3, 0, 100, 0.3),
+    ("WEBP", "lossy with alpha"): _Rate(6, 0, 100, 1.4),
+    ("WEBP", "lossless"): _Rate(10, 0, 25, 4.4),
+    ("WEBP", "animated"): _Rate(25, 0, 100, 12),
+    ("TIFF", "plain"): _Rate(1, 1.5, 1, 0, 0.2),
+    ("TIFF", "JPEG"): _Rate(1, 1, 15, 0, 0.2),
 }
-_TIFF_SHRUNK: Final = _Rate(1, 2, 6, 0, 0.16)
+_TIFF_SHRUNK: Final = _Rate(1, 2, 6, 0, 0.2)
 _FOURTH_CHANNEL: Final = _Rate(20, 0, 0, 4.5)  # alpha laid over white, or black ink
-_FLOATS: Final = _Rate(0, 5, 0, 0, 2)
+_FLOATS: Final = _Rate(0, 5, 0, 0, 1)
 _SCAN_NS_SAMPLE: Final = 0.35
+_PIECE_NS: Final = 7000
 _LEAST_SECONDS: Final = 0.002
 _LEAST_BYTES: Final = 2**21
-_BAND_PX: Final = 2**20  # which are converted at once, and cost more meanwhile
+_BAND_PX: Final = 2**18  # which are converted at once, and cost more meanwhile
 _BAND_BYTES_PIXEL: Final = 14
 _FILE_COPIES: Final = 2
 _SHRINKS_FROM_PX: Final = 2048  # the short side of which half is still twice what most networks look at
@@ -96,7 +101,7 @@ def price(header: Header) -> Price:
     if header.bits > 16:
         ns_pixel += _FLOATS.ns_sample * sample_bytes
         bytes_pixel += _FLOATS.bytes_sample * sample_bytes
-    nanoseconds = header.pixels * ns_pixel + header.file_bytes * rate.ns_file
+    nanoseconds = header.pixels * ns_pixel + header.file_bytes * rate.ns_file + header.pieces * _PIECE_NS
     nbytes = _LEAST_BYTES + _FILE_COPIES * header.file_bytes + min(header.pixels, _BAND_PX) * _BAND_BYTES_PIXEL
     nbytes += round(header.pixels * bytes_pixel + header.band_px * sample_bytes)
     return Price(_LEAST_SECONDS + nanoseconds / 1e9, nbytes)

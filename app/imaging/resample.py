@@ -36,12 +36,15 @@ def preprocess(data: bytes | bytearray, spec: PreprocessSpec, limits: DecodeLimi
 
     Raises what `decode` raises; `out` is then untouched or half-written and must not be used.
     """
-    resample(decode(data, limits, lambda height, width: _twice(resized_size(height, width, spec))), spec, out)
+    size: tuple[int, int] | None = None
 
+    def enough(height: int, width: int) -> tuple[int, int]:
+        """Twice what it is resized to, of a large picture; so the resampling proper still decides how it looks."""
+        nonlocal size
+        size = resized_size(height, width, spec)
+        return 2 * size[0], 2 * size[1]
 
-def _twice(size: tuple[int, int]) -> tuple[int, int]:
-    """To which a large picture may be shrunk crudely, so that the resampling proper still decides how it looks."""
-    return 2 * size[0], 2 * size[1]
+    resample(decode(data, limits, enough), spec, out, size)
 
 
 def resized_size(height: int, width: int, spec: PreprocessSpec) -> tuple[int, int]:
@@ -73,12 +76,13 @@ def _short_side(height: int, width: int, short: int, library: Library) -> tuple[
     return int(short * height / width), short
 
 
-def resample(pixels: Pixels, spec: PreprocessSpec, out: Pixels) -> None:
+def resample(pixels: Pixels, spec: PreprocessSpec, out: Pixels, size: tuple[int, int] | None = None) -> None:
     """Resizes and centre-crops (h, w, 3) into `out` (spec.height, spec.width, 3); what is missing is padded.
 
-    Padding is black as in torchvision's `CenterCrop`, or the mean colour with crop mode "border".
+    Padding is black as in torchvision's `CenterCrop`, or the mean colour with crop mode "border". `size` (height,
+    width), in pixels, before the crop: given for a picture that was shrunk already, so that its own has lost digits.
     """
-    size = resized_size(pixels.shape[0], pixels.shape[1], spec)
+    size = size or resized_size(pixels.shape[0], pixels.shape[1], spec)
     rows, to_rows = _span(size[0], spec.height, spec.library)
     columns, to_columns = _span(size[1], spec.width, spec.library)
     resize = resize_as_tensorflow if spec.library == "tensorflow" else _resize

@@ -155,6 +155,6 @@ async def test_the_first_signal_sets_the_instant_for_all_of_it() -> None:
         monkeypatched = stuck._pool.run
         stuck._pool.run = lambda *_, **__: hold.wait(30)  # type: ignore[assignment, method-assign]
         stuck.put(_Task(Future(), [b""], Price(0.1, 1), np.zeros((1, 1, 3), np.uint8)))
-    assert time.monotonic() < first + 1
+    assert first is not None and time.monotonic() < first + 1
     hold.set()
     stuck._pool.run = monkeypatched  # type: ignore[method-assign]

@@ -233,24 +233,6 @@ def test_scores_that_are_no_numbers_are_an_error() -> None:
     asyncio.run(run())
 
 
-class BreaksAtWarmUp(EchoRunner):
-    def warm_up(self) -> None:
-        raise OutOfDeviceMemory("the weights fit, the batches do not")
-
-
-def test_a_failed_warm_up_is_told_and_nobody_waits() -> None:
-    async def run() -> None:
-        async with house(BreaksAtWarmUp(), EchoRunner()) as h:
-            with pytest.raises(OutOfDeviceMemory):
-                await h.engine.ready()
-            assert h.engine.status() is Status.FAILED
-            with pytest.raises(Draining):
-                await h.engine.submit(h.job())
-            assert h.slots.in_use == 0
-
-    asyncio.run(run())
-
-
 def test_life_of_an_engine() -> None:
     async def run() -> None:
         runner = EchoRunner()
@@ -290,23 +272,5 @@ def test_a_wedged_device_is_seen_and_closing_does_not_hang() -> None:
             with pytest.raises(EngineFailed):
                 await stuck
             runner.gate.set()
-
-    asyncio.run(run())
-
-
-def test_a_warm_up_that_hangs_is_seen() -> None:
-    class Hanging(EchoRunner):
-        def warm_up(self) -> None:
-            assert self.gate.wait(10)
-
-    async def run() -> None:
-        runner = Hanging()
-        runner.gate.clear()
-        async with house(runner, config=EngineConfig(warm_up_timeout_s=0.1)) as h:
-            assert h.engine.status() is Status.STARTING
-            await until(lambda: h.engine.status() is Status.FAILED)
-            runner.gate.set()
-            await h.engine.ready()
-            assert h.engine.status() is Status.READY
 
     asyncio.run(run())

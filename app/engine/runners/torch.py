@@ -85,8 +85,8 @@ class TorchRunner:
             logits = self._network(self._load(slots))[: len(slots)].float()
             scores, indices = (logits / self._config.temperature).softmax(dim=1).topk(max(top_ks))
             # On the host at once, then to Python's numbers only what was asked for: they hold up other threads.
-            scores, indices = scores.cpu(), indices.cpu()
-            return [Scores(scores[n, :k].tolist(), indices[n, :k].tolist()) for n, k in enumerate(top_ks)]
+            best, which = scores.cpu().numpy(), indices.cpu().numpy()
+            return [Scores(best[n, :k].tolist(), which[n, :k].tolist()) for n, k in enumerate(top_ks)]
         except torch.OutOfMemoryError as error:
             raise OutOfDeviceMemory(str(error)) from error
 

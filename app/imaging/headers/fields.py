@@ -23,13 +23,14 @@ class Header:
     height: int
     channels: int = 3
     bits: int = 8  # of one channel
-    # How the pixels are packed: JPEG "one pass" or "many scans"; PNG "plain" or "interlaced"; WebP "lossy" or
-    # "lossless"; BMP "plain" or "RLE"; TIFF's compression by name; else "".
+    # How the pixels are packed: JPEG "one pass" or "many scans"; PNG "plain" or "interlaced"; WebP "lossy", "lossy with
+    # alpha", "lossless" or "animated"; BMP "plain" or "RLE"; TIFF's compression by name; else "".
     coding: str = ""
     scans: int = 1  # of a JPEG; as many as decoding will take, no more
     samples: float = 3.0  # stored for one pixel in all channels: 1.5 for a JPEG of 4:2:0
     coded_px: int = 0  # of a frame, tile or grid that is larger than the picture
-    band_px: int = 0  # that a decoder which streams must hold at once: a strip, a row of tiles, an interlaced whole
+    band_px: int = 0  # that a decoder which streams must hold at once: two rows of tiles, an interlaced whole
+    pieces: int = 0  # strips or tiles, each with its own beginning
     file_bytes: int = 0
 
     @property

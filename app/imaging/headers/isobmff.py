@@ -68,6 +68,9 @@ def parse(data: Bytes) -> Header:
         kind, start, _ = listed[index - 1]
         if kind == b"ispe":
             sizes.append(struct.unpack_from(">II", data, start + 4))
+        elif kind == b"clap":  # what is shown of it: width and height, each a fraction
+            shown = struct.unpack_from(">4I", data, start)
+            sizes.append((shown[0] // max(shown[1], 1), shown[2] // max(shown[3], 1)))
         elif kind == b"pixi":
             bits = data[start + 5]
     width, height = sizes[-1]
@@ -76,6 +79,32 @@ def parse(data: Bytes) -> Header:
         w * h for kind, start, _ in listed if kind == b"ispe" for w, h in [struct.unpack_from(">II", data, start + 4)]
     )
     return Header(brand(data) or "HEIF", width, height, bits=bits, coded_px=coded, file_bytes=len(data))
+
+
+def items(data: Bytes) -> Iterator[tuple[int, int]]:
+    """Where each piece of the items' data begins and ends, of those that lie in the file itself. Raises as `parse`."""
+    meta = box(data, b"meta", 0, len(data))
+    start = box(data, b"iloc", meta.start + 4, meta.end).start
+    version, sizes = data[start], struct.unpack_from(">H", data, start + 4)[0]
+    offset_size, length_size, base_size, index_size = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15, sizes & 15
+    at = start + 6
+
+    def number(size: int) -> int:
+        nonlocal at
+        at += size
+        return int.from_bytes(data[at - size : at], "big")
+
+    for _ in range(min(number(4 if version == 2 else 2), _MAX_ITEMS)):
+        number(4 if version == 2 else 2)
+        in_file = not version or number(2) & 15 == 0
+        number(2)
+        base = number(base_size)
+        for _ in range(min(number(2), _MAX_ITEMS)):
+            number(index_size if version else 0)
+            offset = base + number(offset_size)
+            length = number(length_size)
+            if in_file:
+                yield offset, offset + length
 
 
 def _item_id(data: Bytes, pitm: Box) -> int:

@@ -11,13 +11,16 @@ from app.imaging.headers.fields import Bytes, Header
 # libtiff's own limit too. Files in the wild have about ten; 0.3 MB of scans that say nothing took 80 s to decode.
 MAX_SCANS: Final = 100
 # 64 kB each, so that more are no metadata. Four bytes each, 16 MB of them held a thread for seconds.
-_MAX_SEGMENTS: Final = 1024
+_MAX_SEGMENTS: Final = 512
+_MAX_FILLING_BYTES: Final = 1024  # between two segments
 _MARKER: Final = re.compile(rb"\xff([\xc0-\xcf\xd8-\xfe])")  # neither a stuffed zero, nor a restart, nor a filling FF
-# What is looked through for scans at once: 0.2 ms, in which nobody else has the interpreter.
-_LOOK_BYTES: Final = 2**18
-# Of a file that is longer than one look; a decoder that finds more of them than announced refuses.
+# What is looked through for scans at once: half a millisecond at most, in which nobody else has the interpreter.
+_LOOK_BYTES: Final = 2**16
+_BRIEFLY: Final = 128  # segments
+# Beyond a brief look; a decoder that finds more refuses.
 _USUAL_SCANS: Final = 20
 _SOS: Final = 0xDA
+_LEAST_SOS_BYTES: Final = 8
 _EOI: Final = 0xD9
 _FRAMES: Final = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL: Final = (0xC0, 0xC1, 0xC9)
@@ -44,7 +47,7 @@ def segments(data: Bytes) -> Iterator[Segment]:
     """Up to the first scan, and with it. Raises CorruptImage for more than any picture has."""
     at = 2
     for _ in range(_MAX_SEGMENTS):
-        found = _MARKER.search(data, at, at + _LOOK_BYTES)
+        found = _MARKER.search(data, at, at + _MAX_FILLING_BYTES)
         if found is None or found[1][0] == _EOI:
             raise CorruptImage("the JPEG image has no scan")
         start = found.end() + 2
@@ -55,15 +58,17 @@ def segments(data: Bytes) -> Iterator[Segment]:
     raise CorruptImage(f"the JPEG image has more than {_MAX_SEGMENTS} segments before its first scan")
 
 
-def scans(data: Bytes, stop: int | None = None) -> Scans:
-    """Looks for scans where they can be: not inside of segments, nor behind the end marker.
+def scans(data: Bytes, *, briefly: bool = False) -> Scans:
+    """Looks for scans where they can be: not inside of segments, nor behind the end marker; or `briefly`, only so far.
 
-    Raises CorruptImage for more than MAX_SCANS.
+    Raises CorruptImage for more than MAX_SCANS, or more segments than any picture has.
     """
     *_, first = segments(data)
-    stop = len(data) if stop is None else min(first.start + stop, len(data))
+    stop = min(first.start + _LOOK_BYTES, len(data)) if briefly else len(data)
     number, coefficients, at = 1, _given(data, first), first.end
-    while at < stop:
+    for _ in range(_BRIEFLY if briefly else _MAX_SEGMENTS + len(data) // _LOOK_BYTES):
+        if at >= stop:
+            return Scans(number, coefficients, ended=False)
         found = _MARKER.search(data, at, min(at + _LOOK_BYTES, stop))
         if found is None:
             at += _LOOK_BYTES - 1  # a marker may lie across
@@ -72,13 +77,17 @@ def scans(data: Bytes, stop: int | None = None) -> Scans:
             return Scans(number, coefficients, ended=True)
         at = found.end()
         length = int.from_bytes(data[at : at + 2], "big")
+        if at + max(length, _LEAST_SOS_BYTES) > len(data):
+            return Scans(number, coefficients, ended=False)
         if found[1][0] == _SOS:
             number += 1
             coefficients += _given(data, Segment(_SOS, at + 2, at + length))
             if number > MAX_SCANS:
                 raise CorruptImage(f"the JPEG image has more than {MAX_SCANS} scans")
         at += length
-    return Scans(number, coefficients, ended=False)
+    if briefly:
+        return Scans(number, coefficients, ended=False)
+    raise CorruptImage(f"the JPEG image has more than {_MAX_SEGMENTS} segments")
 
 
 def _given(data: Bytes, scan: Segment) -> int:
@@ -116,5 +125,5 @@ def parse(data: Bytes) -> Header:
 
 
 def _scans_to_expect(data: Bytes) -> int:
-    seen = scans(data, _LOOK_BYTES)
-    return seen.number if seen.ended or len(data) <= _LOOK_BYTES else max(seen.number, _USUAL_SCANS)
+    seen = scans(data, briefly=True)
+    return seen.number if seen.ended else min(seen.number + _USUAL_SCANS, MAX_SCANS)

@@ -9,7 +9,8 @@ from app.imaging.headers.fields import Bytes, Header
 _MAX_TAGS: Final = 1024  # photographs have about twenty, raw ones a hundred
 _PALETTE: Final = 3
 _MAX_NUMBERS: Final = 8  # a pixel has no more samples
-_TYPES: Final = {1: "B", 2: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q"}  # those of whole numbers
+# Those of whole numbers.
+_TYPES: Final = {1: "B", 2: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I", 16: "Q"}
 _CODINGS: Final = {
     1: "plain",
     2: "fax",
@@ -116,6 +117,7 @@ def parse(data: Bytes) -> Header:
     tags = directory(data)
     width, height, samples = tags.number(WIDTH), tags.number(HEIGHT), tags.number(CHANNELS, 1)
     tile_width, tile_height = tags.number(TILE_WIDTH), tags.number(TILE_HEIGHT)
+    rows = max(tags.number(ROWS_IN_STRIP, height), 1)
     meaningless = tags.numbers(EXTRA_SAMPLES).count(0)
     return Header(
         "TIFF",
@@ -126,6 +128,7 @@ def parse(data: Bytes) -> Header:
         coding=_CODINGS.get(tags.number(COMPRESSION, 1), "other"),
         samples=samples,
         coded_px=max(tile_width, width) * max(tile_height, height),
-        band_px=width * (tile_height or min(tags.number(ROWS_IN_STRIP, height), height)),
+        band_px=2 * max(tile_width, width) * tile_height,
+        pieces=width * height // max(tile_width * tile_height, 1) if tile_height else height // rows,
         file_bytes=len(data),
     )

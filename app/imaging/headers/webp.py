@@ -34,18 +34,20 @@ def parse(data: Bytes) -> Header:
     """The canvas, and the coding of the first frame. Raises CorruptImage, or struct.error where the bytes end."""
     if 8 + int.from_bytes(data[4:8], "little") > len(data):
         raise CorruptImage("the WebP image is truncated")
-    canvas, alpha = (0, 0), False
+    canvas, alpha, animated = (0, 0), False, False
     for kind, start, _ in chunks(data):
         if kind == b"VP8X":
             alpha = bool(data[start] & 0x10)
             canvas = _uint24(data, start + 4) + 1, _uint24(data, start + 7) + 1
         if kind == b"ANMF":
+            animated = True
             kind, start, _ = next(chunk for chunk in _frame(data, start) if chunk.kind != b"ALPH")
         if kind in (b"VP8 ", b"VP8L"):
             coded, alpha = _bitstream(data, kind, start, alpha)
             width, height = canvas if canvas != (0, 0) else coded
             channels = 4 if alpha else 3
-            coding = "lossless" if kind == b"VP8L" else "lossy"
+            still = "lossless" if kind == b"VP8L" else "lossy with alpha" if alpha else "lossy"
+            coding = "animated" if animated else still
             return Header(
                 "WEBP",
                 width,
