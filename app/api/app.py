@@ -1,5 +1,7 @@
 """Owns the assembly of the HTTP application, in reading order; does not hold logic."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -19,7 +21,9 @@ from app.telemetry.metrics import Metrics
 
 def create_app(settings: Settings, classifier: Classifier, telemetry: Metrics) -> FastAPI:
     """The ASGI application over a classifier that is open already, and stays the caller's to close."""
-    state = State(settings, classifier, telemetry, BodyMemory(settings.max_bodies_bytes))
+    state = State(
+        settings, classifier, telemetry, BodyMemory(settings.max_bodies_bytes), ThreadPoolExecutor(2, "unpack")
+    )
     app = FastAPI(
         title="vit-serve",
         version=__version__,

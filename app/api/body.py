@@ -7,20 +7,23 @@ from starlette.requests import ClientDisconnect, Request
 
 from app.api.admission import Held
 from app.api.encoding import check_encoding, decompress
+from app.api.state import State
 from app.errors import BodyTimeout, ClientGone, EmptyBody
 
 _GRACE_S: Final = 10.0  # a telephone in a tunnel is no attack
 
 
-async def read_body(request: Request, held: Held, timeout_s: float, min_bytes_per_s: int, max_bytes: int) -> bytearray:
-    """The body, decompressed; whoever sends it must keep ahead of `min_bytes_per_s`.
+async def read_body(request: Request, held: Held, timeout_s: float) -> bytearray:
+    """The body, decompressed; whoever sends it must keep ahead of the settings' least rate.
 
     Raises EmptyBody, UnsupportedEncoding, MalformedRequest, BodyTimeout, BodyTooLarge, Overloaded or ClientGone.
     """
+    state = State.of(request)
     encoding = check_encoding(request.headers.get("content-encoding", ""))
-    body = await _receive(request, held, timeout_s, min_bytes_per_s)
+    body = await _receive(request, held, timeout_s, state.settings.min_body_bytes_per_s)
     if encoding:
-        body = await asyncio.to_thread(decompress, body, encoding, max_bytes)
+        loop, most = asyncio.get_running_loop(), state.settings.max_body_bytes
+        body = await loop.run_in_executor(state.unpacking, decompress, body, encoding, most)
         held.add(len(body))
     if not body:
         raise EmptyBody("the body is empty: send an image")

@@ -1,7 +1,7 @@
 """Owns the envelopes of images (raw, multipart, form, JSON), a body → encoded images; does not decode pictures."""
 
+import codecs
 from typing import Any, Final, NamedTuple
-from urllib.parse import unquote_to_bytes
 
 from app.api.base64_text import image_from_text, looks_like_text
 from app.api.json_document import Document, parse_json
@@ -32,15 +32,15 @@ def unpack(body: Encoded, content_type: str, max_images: int) -> Images:
     if len(content_type) > _MAX_TYPE_BYTES:
         raise MalformedRequest(f"Content-Type is longer than {_MAX_TYPE_BYTES} bytes")
     kind = content_type.partition(";")[0].strip().lower()
-    start = bytes(body[:64]).lstrip()[:2]
-    if kind == "multipart/form-data" and start == b"--":
+    start = bytes(body[:_MAX_TYPE_BYTES]).removeprefix(codecs.BOM_UTF8).lstrip()
+    if kind == "multipart/form-data" and (start.startswith(b"--") or b"\r\n--" in start):
         return _from_form(body, content_type, max_images)
     if kind == "application/json" or kind.endswith("+json") or start[:1] == b"{":
         return _from_json(body, max_images)
     if kind == "application/x-www-form-urlencoded" and b"image=" in body[:_MAX_TYPE_BYTES]:
         fields = [field for field in body.split(b"&", max_images + _OTHER_FIELDS) if field.startswith(b"image=")]
-        # Not `+` for a space, as forms have it: base64 has no space, and tools that should escape its `+` do not.
-        return _several([unquote_to_bytes(bytes(field[len(b"image=") :])) for field in fields], max_images)
+        # `+` stays one, and is no space as in forms: base64 has none, and tools that should escape its `+` do not.
+        return _several([field[len(b"image=") :] for field in fields], max_images)
     return Images([_image(body)], many=False)
 
 
@@ -71,7 +71,7 @@ def _image(data: Encoded) -> Encoded:
 
 
 def _from_json(body: Encoded, max_images: int) -> Images:
-    document = parse_json(body, 2 * max_images + _OTHER_FIELDS)  # a data URL has a comma of its own
+    document = parse_json(body, max_images)
     value = document.value
     if isinstance(value, dict) and isinstance(images := value.get("images"), list):
         if not images:

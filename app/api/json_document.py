@@ -1,74 +1,87 @@
 """Owns JSON with megabytes of base64 in it, parsed without holding up other threads; does not know what it means."""
 
 import json
+import secrets
 from typing import Any, Final
 
 from app.errors import MalformedRequest, TooManyImages
 
-_LONG_CHARS: Final = 4096
+_LONG_CHARS: Final = 256
 _MAX_REST_BYTES: Final = 64 * 1024  # of a document less its long strings; three milliseconds at the worst
-_MARK: Final = "\0long string "  # no text of a document can begin so: control characters must be escaped in JSON
+_REST_OF_AN_IMAGE: Final = 2 * _LONG_CHARS  # what one adds to that: a short string, or the mark of a long one
+_MAX_QUOTES: Final = 1000  # escaped ones; base64 has none
 _PIECE_BYTES: Final = 64 * 1024
 _LONGEST_ESCAPE: Final = 6
+_MAX_BACKSLASHES: Final = 64
+_BACKSLASH: Final = 0x5C
 
 
 class Document:
-    """A parsed JSON document whose long strings were taken out, as bytes, before."""
+    """A parsed JSON document whose long strings were taken out, as bytes, before; marks stand in their places."""
 
-    def __init__(self, value: Any, long_strings: list[memoryview]) -> None:
+    def __init__(self, value: Any, long_strings: dict[str, memoryview]) -> None:
         self.value, self._long = value, long_strings
 
     def text(self, value: str) -> bytes | memoryview:
         """The bytes behind one of its strings. Raises MalformedRequest."""
-        if value.startswith(_MARK):
-            return _unescaped(self._long[int(value[len(_MARK) :])])
-        return value.encode("utf-8", "surrogatepass")
+        long = self._long.get(value)
+        return value.encode("utf-8", "surrogatepass") if long is None else _unescaped(long)
 
 
-def parse_json(body: bytes | bytearray, max_values: int) -> Document:
-    """Parses a document of at most `max_values` values. Raises MalformedRequest or TooManyImages.
+def parse_json(body: bytes | bytearray, max_images: int) -> Document:
+    """Parses a document with at most `max_images` images. Raises MalformedRequest or TooManyImages.
 
-    Strings of over 4,096 bytes are found by their quotes, which takes a thousandth of parsing them. The parser lets
+    Strings of over 256 bytes are found by their quotes, which takes a thousandth of parsing them. The parser lets
     no other thread run, so what is left must be short.
     """
-    encoding = json.detect_encoding(bytes(body[:4]))
-    if not encoding.startswith("utf-8"):  # Windows' UTF-16, where a quote is two bytes
-        body = body.decode(encoding, "surrogatepass").encode("utf-8", "surrogatepass")
-    rest, long_strings = bytearray(), list[memoryview]()
-    view, at = memoryview(body), 0
-    while (quote := body.find(b'"', at)) >= 0:
-        end = _end_of_string(body, quote + 1)
-        if end - quote > _LONG_CHARS:
-            rest += view[at:quote]
-            rest += json.dumps(f"{_MARK}{len(long_strings)}").encode()
-            long_strings.append(view[quote + 1 : end])
-        else:
-            rest += view[at : end + 1]
-        at = end + 1
-        if len(rest) > _MAX_REST_BYTES:
-            break
-    rest += view[at : at + _MAX_REST_BYTES + 1]
-    # Before it is parsed: `{},` becomes twenty times its bytes of objects.
-    if rest.count(b",") > max_values:
-        raise TooManyImages("the JSON document holds more values than the images that a request may hold need")
-    if len(rest) > _MAX_REST_BYTES:
-        raise MalformedRequest(f"the JSON document has more than {_MAX_REST_BYTES} bytes beside its images")
     try:
-        return Document(json.loads(rest), long_strings)
+        body = _in_utf8(body)
+        mark = secrets.token_hex(8)  # nobody can write a string that passes for a mark
+        rest, long_strings = bytearray(), dict[str, memoryview]()
+        most, at = _MAX_REST_BYTES + _REST_OF_AN_IMAGE * max_images, 0
+        view = memoryview(body)
+        while len(rest) <= most and (quote := body.find(b'"', at)) >= 0:
+            end = _end_of_string(body, quote + 1)
+            if end - quote > _LONG_CHARS:
+                name = f"{mark}{len(long_strings)}"
+                long_strings[name] = view[quote + 1 : end]
+                rest += b'%s"%s"' % (view[at:quote], name.encode())
+            else:
+                rest += view[at : end + 1]
+            at = end + 1
+        rest += view[at : at + most + 1]
+        if len(rest) <= most:
+            return Document(json.loads(rest), long_strings)
     except (ValueError, RecursionError) as error:
         raise MalformedRequest(f"the body is not valid JSON: {str(error)[:200]}") from error
+    if b'"images"' in rest:
+        raise TooManyImages(f"the JSON document is longer than {max_images} images, the limit, need")
+    raise MalformedRequest(f"the JSON document has more than {most} bytes beside its images")
+
+
+def _in_utf8(body: bytes | bytearray) -> bytes | bytearray:
+    """Windows' UTF-16, where a quote is two bytes, as UTF-8. Raises ValueError."""
+    encoding = json.detect_encoding(bytes(body[:4]))
+    if encoding.startswith("utf-8"):
+        return body
+    return body.decode(encoding, "surrogatepass").encode("utf-8", "surrogatepass")
 
 
 def _end_of_string(body: bytes | bytearray, at: int) -> int:
-    """Where the string that begins at `at` has its closing quote, or the document's end."""
-    while (end := body.find(b'"', at)) >= 0:
-        backslashes = 0
-        while backslashes < 64 and body[end - 1 - backslashes] == 0x5C:
-            backslashes += 1
-        if backslashes % 2 == 0:
+    """Where the string that begins at `at` has its closing quote, or the document's end. Raises ValueError."""
+    for _ in range(_MAX_QUOTES):
+        end = body.find(b'"', at)
+        if end < 0:
+            return len(body)
+        start = end
+        while body[start - 1] == _BACKSLASH:
+            start -= 1
+            if end - start > _MAX_BACKSLASHES:
+                raise ValueError(f"a string has more than {_MAX_BACKSLASHES} backslashes in a row")
+        if (end - start) % 2 == 0:
             return end
         at = end + 1
-    return len(body)
+    raise ValueError(f"a string has more than {_MAX_QUOTES} escaped quotes")
 
 
 def _unescaped(content: memoryview) -> bytes | memoryview:

@@ -8,8 +8,11 @@ from app.errors import MalformedRequest
 _MAX_BOUNDARY_BYTES: Final = 70  # RFC 2046, section 5.1.1
 _MAX_HEAD_BYTES: Final = 8192
 _END_OF_HEAD: Final = b"\r\n\r\n"
-# RFC 9110, 5.6.6. Matched one after the other from where the last one ended, so in time that is linear in the bytes.
-_PARAMETER: Final = re.compile(rb';[ \t]*([!-:<>-~]*?)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^;"\s]*))[ \t]*')
+# RFC 9110, 5.6.6. Possessive, and matched one after the other from where the last one ended: linear in the bytes.
+_PARAMETER: Final = re.compile(
+    rb';[ \t]*+([^\s;="]++)[ \t]*+=[ \t]*+(?:"((?:[^"\\]|\\.)*+)"|([^;"\s]*+))[ \t]*+', re.DOTALL
+)
+_WINDOW_BYTES: Final = 2**20  # searched at a time: within one search no other thread runs
 
 
 class Part(NamedTuple):
@@ -29,13 +32,13 @@ def read_parts(body: bytes | bytearray, content_type: str, max_parts: int) -> li
     if not 0 < len(boundary) <= _MAX_BOUNDARY_BYTES:
         raise MalformedRequest(f"a multipart body needs a boundary of 1 to {_MAX_BOUNDARY_BYTES} bytes in Content-Type")
     delimiter = b"\r\n--" + boundary
-    at = body.find(delimiter[2:])
+    at = _find(body, delimiter[2:], 0)
     if at < 0:
         raise MalformedRequest("the boundary that Content-Type names is not in the multipart body")
     at += len(delimiter) - 2
     parts: list[Part] = []
     while len(parts) < max_parts and not body.startswith(b"--", at):
-        end = body.find(delimiter, at)
+        end = _find(body, delimiter, at)
         if end < 0:
             raise MalformedRequest("the multipart body is cut short: its last boundary is missing")
         end_of_head = body.find(_END_OF_HEAD, at, min(end, at + _MAX_HEAD_BYTES))
@@ -44,6 +47,15 @@ def read_parts(body: bytes | bytearray, content_type: str, max_parts: int) -> li
         parts.append(Part(_name(body[at:end_of_head]), body[end_of_head + len(_END_OF_HEAD) : end]))
         at = end + len(delimiter)
     return parts
+
+
+def _find(body: bytes | bytearray, wanted: bytes, at: int) -> int:
+    """As `body.find`, which takes a tenth of a second for megabytes that nearly match."""
+    for start in range(at, len(body), _WINDOW_BYTES):
+        found = body.find(wanted, start, start + _WINDOW_BYTES + len(wanted))
+        if found >= 0:
+            return found
+    return -1
 
 
 def _name(head: bytes | bytearray) -> str:

@@ -1,5 +1,6 @@
 """Owns what the endpoints share, typed; does not create it."""
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +22,7 @@ class State:
     classifier: Classifier
     metrics: Metrics
     bodies: BodyMemory
+    unpacking: Executor  # for bodies of which the unpacking would hold up the event loop
 
     @staticmethod
     def of(request: Request) -> "State":

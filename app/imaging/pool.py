@@ -5,7 +5,9 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Final, NamedTuple
 
 from app.domain import PreprocessSpec
@@ -80,14 +82,13 @@ class _Lane:
         if self._nice and sys.platform == "linux":  # where a thread has a priority of its own
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
         while (task := self._next()) is not None:
-            try:
-                self._pool.run(task, measured=not self._nice)
-            finally:
-                with self._changed:
-                    self.running_bytes -= task.price.nbytes
-                    self._running_s -= task.price.seconds
-                    self._changed.notify()
-                del task
+            settle = self._pool.run(task, measured=not self._nice)
+            with self._changed:
+                self.running_bytes -= task.price.nbytes
+                self._running_s -= task.price.seconds
+                self._changed.notify()
+            settle()  # only now: whoever is told may ask for the place at once
+            del task, settle
 
     def _next(self) -> _Task | None:
         with self._changed:
@@ -134,24 +135,26 @@ class DecodePool:
         A future cancelled in time never touches `out`; one that runs writes to it until it is done.
         """
         task = _Task(Future(), [data], cost, out)
-        task.future.add_done_callback(lambda _: task.held.clear())
+        held = task.held  # not the task, or the future would hold itself
+        task.future.add_done_callback(lambda _: held.clear())
         self._lane(cost).put(task)
         return task.future
 
-    def run(self, task: _Task, measured: bool) -> None:
-        """Decodes one picture in the calling thread; nothing if it was cancelled."""
+    def run(self, task: _Task, measured: bool) -> Callable[[], None]:
+        """Decodes one picture in the calling thread, nothing if it was cancelled; what is returned tells the caller."""
         if not task.future.set_running_or_notify_cancel():
-            return
+            return lambda: None
         started_at = time.perf_counter()
         try:
             preprocess(task.held.pop(), self._spec, self._limits, task.out)
         except BaseException as error:
-            task.future.set_exception(error)
+            settle = partial(task.future.set_exception, error)
         else:
-            task.future.set_result(None)
+            settle = partial(task.future.set_result, None)
         if measured:
             per_image = (time.perf_counter() - started_at) / self._ordinary.threads
             self._seconds_per_image += _SHARE_OF_THE_NEWEST * (per_image - self._seconds_per_image)
+        return settle
 
     def wait_s(self, cost: Price) -> float:
         """Seconds before a large picture's turn, by the prices of those before it; 0 for ordinary ones."""

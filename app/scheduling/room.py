@@ -26,9 +26,17 @@ class RoomQueue:
             try:
                 return attempt()
             except Overloaded:
-                await waiter
+                await self._woken(waiter)
             finally:
                 waiter.cancel()
+
+    async def _woken(self, waiter: "asyncio.Future[None]") -> None:
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if not waiter.cancelled():  # woken in the same turn: the place is another's
+                self._wake()
+            raise
 
     def room(self) -> None:
         """A place is free; from any thread, at next to no cost where nobody waits."""

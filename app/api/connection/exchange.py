@@ -107,10 +107,10 @@ class Exchange:
 
     async def receive(self) -> Message:
         """ASGI: the next piece of the body, then, once the client has left or the answer is out, that it has."""
-        if self._wants_continue and not self._started and not self._body_is_whole:
-            self._wants_continue = False
-            self._wire.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if not self._gone and not self._done:
+            if self._wants_continue and not self._started and not self._body_is_whole:
+                self._wants_continue = False
+                self._wire.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._wire.pause_reading(False)
             await self._changed.wait()
             self._changed.clear()
@@ -143,6 +143,8 @@ class Exchange:
             self._wire.exchange_ends(keep_alive)
 
     def _answer_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
+        if self._wants_continue and not self._body_is_whole:
+            self.keep_alive = False  # the client may now send its body or not, which nobody can tell from a request
         lines = [_status_line(status)[len(STATUS_LINE_BEGINS) if self._begun_early else 0 :], _date(int(time.time()))]
         length: int | None = None
         for name, value in headers:

@@ -54,6 +54,9 @@ class Head(NamedTuple):
             raise malformed("the request is not HTTP/1.1 or HTTP/1.0")
         if self.method == b"CONNECT":
             raise malformed("this is no proxy: CONNECT is not answered")
+        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and codings != [b"chunked"]:
+            raise BadRequestHead(501, "unsupported_transfer_coding", "of transfer codings only chunked is understood")
         hosts = [value for name, value in self.headers if name == b"host"]
         if len(hosts) > 1 or (self.version == "1.1" and not hosts):
             raise malformed(f"the request has {len(hosts)} Host headers; it must have one")

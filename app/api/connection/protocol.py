@@ -34,7 +34,9 @@ class Connection(asyncio.Protocol):
         self._exchanges: deque[Exchange] = deque()  # the first is being answered
         self._unparsed, self._in_turns = memoryview(b""), False
         self._refusal: Refusal | None = None  # to be said once what came before is answered
+        self._half_closed = False
         self._read_whole = False  # no more requests: the client, or a refusal, has ended the reading
+        self._unread_bytes = 0  # at the last look, if the client was behind
         self._can_write = asyncio.Event()
         self._can_write.set()
 
@@ -68,9 +70,11 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client sends no more; whether the connection stays open, as it must for what was asked whole."""
-        if not self._exchanges or not self._exchanges[-1].body_is_whole or self._reader.in_request:
+        if self._exchanges and not self._exchanges[-1].body_is_whole:
+            self._exchanges.pop().client_leaves()  # its body will never be whole
+        if not self._exchanges:
             return False
-        self._read_whole = True
+        self._read_whole = self._half_closed = True
         self._exchanges[-1].keep_alive = False
         self._watch = self._loop.call_later(_GONE_CHECK_S, self._look_for_client)
         return True
@@ -82,12 +86,14 @@ class Connection(asyncio.Protocol):
             self._parse()
 
     def pause_writing(self) -> None:
-        """The client reads more slowly than we write."""
+        """The client reads more slowly than we write: now we wait for it."""
         self._can_write.clear()
+        self._connections.is_sending(self)
 
     def resume_writing(self) -> None:
         """It has caught up."""
         self._can_write.set()
+        self._unread_bytes = 0
 
     # What the server and the registry ask for.
 
@@ -117,8 +123,10 @@ class Connection(asyncio.Protocol):
         exchange = Exchange({**head.scope(), **self._peers}, self, head.wants_continue, keep_alive)
         self._exchanges.append(exchange)
         if len(self._exchanges) == 1:
+            self._wait(self._limits.keep_alive_s)
             self._begin(exchange)
         else:
+            self._connections.is_sending(self)  # whoever sends ahead may have to go for others
             self.pause_reading(True)
 
     def request_body(self, piece: bytes) -> None:
@@ -166,11 +174,12 @@ class Connection(asyncio.Protocol):
             self._say(self._refusal)
         else:
             self._connections.is_idle(self)
-            self.pause_reading(False)
             self._wait(self._limits.keep_alive_s)
+            self._parse()
+            self.pause_reading(False)
 
     def _begin(self, exchange: Exchange) -> None:
-        if exchange.body_is_whole:
+        if exchange.body_is_whole and len(self._exchanges) == 1:
             self._connections.is_busy(self)
         else:
             self._connections.is_sending(self)
@@ -181,6 +190,11 @@ class Connection(asyncio.Protocol):
     def _parse(self) -> None:
         if not self._unparsed or self._transport.is_closing():
             return
+        if self._exchanges and self._exchanges[-1].body_is_whole:  # one after the other: what waits stays bytes
+            self._connections.keeps(self, len(self._unparsed))
+            self._transport.pause_reading()
+            return
+        self._connections.keeps(self, 0)
         try:
             taken = self._reader.feed(self._unparsed, _EVENTS_A_TURN)
         except BadRequestHead as error:
@@ -198,21 +212,24 @@ class Connection(asyncio.Protocol):
 
     def _wait(self, seconds: float) -> None:
         self._timer.cancel()
-        if not self._transport.is_closing():
-            self._timer = self._loop.call_later(seconds, self._waited)
+        self._timer = self._loop.call_later(seconds, self._waited)
 
     def _waited(self) -> None:
         """Ends the connection if it waits for the client: to send a request, or to read an answer."""
-        if self._transport.is_closing():
-            self._transport.abort()
-        elif self._exchanges and self._can_write.is_set():
+        unread = self._transport.get_write_buffer_size()
+        if self._reads_slowly(unread) or (self._exchanges and not unread):
+            self._unread_bytes = unread
             self._wait(self._limits.keep_alive_s)
-        elif not self._exchanges and self._reader.in_head:
+        elif not self._exchanges and self._reader.in_head and not unread:
             self._end("header_timeout")
             self._say(Refusal(408, "header_timeout", "the request's headers did not arrive in time"))
         else:
             self._end("idle_timeout")
             self._transport.abort()
+
+    def _reads_slowly(self, unread: int) -> bool:
+        """Whether the client, who has not read all, has read some since the last look, or this is the first."""
+        return bool(unread) and (not self._unread_bytes or unread < self._unread_bytes)
 
     def _end(self, reason: Reason) -> None:
         self._connections.observer.connection_closed(reason)
@@ -259,13 +276,18 @@ class Connection(asyncio.Protocol):
 
         Closing at once would answer what still arrives with a reset, and that takes the answer from the client.
         """
-        if not self._reader.in_request and not self._refusal:
+        self._unparsed = memoryview(b"")
+        for exchange in self._exchanges:
+            exchange.client_leaves()
+        self._exchanges.clear()
+        self._connections.is_idle(self)
+        if self._half_closed or not (self._reader.in_request or self._refusal):
+            self._wait(self._limits.keep_alive_s)  # for the client to read what is still here
             self._transport.close()
             return
         self._read_whole = True
         self._transport.resume_reading()
         self._transport.write_eof()
-        self._connections.is_idle(self)
         self._timer.cancel()
         self._timer = self._loop.call_later(_LINGER_S, self._transport.abort)
 

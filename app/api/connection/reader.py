@@ -134,7 +134,7 @@ class RequestReader:
             return
         self._count(len(name) + len(value) + 4)
         if self._in_head:
-            self._headers.append((name.lower(), value))
+            self._headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         """The end of the head."""

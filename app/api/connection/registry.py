@@ -7,6 +7,7 @@ from typing import Final, Literal, Protocol
 
 logger = logging.getLogger(__name__)
 _LOG_EVERY_S: Final = 10.0
+_MAX_KEPT_BYTES: Final = 32 * 2**20
 
 Reason = Literal["idle_evicted", "idle_timeout", "header_timeout", "refused"]
 
@@ -48,6 +49,8 @@ class Connections:
         self.tasks: set[asyncio.Task[None]] = set()
         self._idle: dict[Closable, None] = {}  # ordered: the longest waiting first
         self._sending: dict[Closable, None] = {}
+        self._kept: dict[Closable, int] = {}
+        self._kept_bytes = 0
         self._evicted, self._logged_at = 0, -_LOG_EVERY_S
 
     def enter(self, connection: Closable) -> bool:
@@ -69,6 +72,17 @@ class Connections:
         """Forgets a connection."""
         self.open.discard(connection)
         self._forget(connection)
+        self._kept_bytes -= self._kept.pop(connection, 0)
+
+    def keeps(self, connection: Closable, nbytes: int) -> None:
+        """How many bytes it holds of requests that were sent ahead; who exceeds what all may hold has to go."""
+        self._kept_bytes += nbytes - self._kept.pop(connection, 0)
+        if nbytes:
+            self._kept[connection] = nbytes
+            if self._kept_bytes > _MAX_KEPT_BYTES:
+                self.leave(connection)
+                connection.evict()
+                self.observer.connection_closed("refused")
 
     def is_idle(self, connection: Closable) -> None:
         """It waits for a request, or the rest of a head, from now on."""
@@ -93,4 +107,5 @@ class Connections:
         self._evicted += 1
         if (now := time.monotonic()) - self._logged_at >= _LOG_EVERY_S:
             logger.warning("all %d connections are taken; %d new ones met that", self.limit, self._evicted)
-            self._evicted, self._logged_at = 0, now
+        self._kept_bytes = 0
+        self._evicted, self._logged_at = 0, now

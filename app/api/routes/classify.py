@@ -49,8 +49,8 @@ async def classify(request: Request) -> Response:
         limit = state.classifier.check_top_k(asked)
         state.classifier.check_admission(timeout_s)  # before the body is read: a refusal should cost nothing
         with state.bodies.hold() as held:
-            body = await read_body(request, held, timeout_s, settings.min_body_bytes_per_s, settings.max_body_bytes)
-            images = await _unpack(body, request, held, settings.max_images_per_request)
+            body = await read_body(request, held, timeout_s)
+            images = await _unpack(body, request, held, started_at + timeout_s)
             del body
             state.metrics.stage("read", time.monotonic() - started_at)
             left_s = max(started_at + timeout_s - time.monotonic(), LEAST_TIMEOUT_S)
@@ -63,13 +63,18 @@ async def classify(request: Request) -> Response:
     return await _json({**content, "request_id": request_id(request.scope)}, headers)
 
 
-async def _unpack(body: bytearray, request: Request, held: Held, max_images: int) -> Images:
+async def _unpack(body: bytearray, request: Request, held: Held, until: float) -> Images:
     if is_raw(body):
         return Images([body], many=False)
-    content_type = request.headers.get("content-type", "")
+    state = State.of(request)
+    given = body, request.headers.get("content-type", ""), state.settings.max_images_per_request
     if len(body) <= _LARGE_BYTES:
-        return unpack(body, content_type, max_images)
-    images = await asyncio.to_thread(unpack, body, content_type, max_images)
+        return unpack(*given)
+    try:
+        async with asyncio.timeout_at(until):
+            images = await asyncio.get_running_loop().run_in_executor(state.unpacking, unpack, *given)
+    except TimeoutError as error:
+        raise DeadlineExceeded("the time was over when the body was unpacked") from error
     held.add(sum(len(item) for item in images.items if not isinstance(item, RequestError)))
     return images
 

@@ -135,3 +135,59 @@ async def test_connections_leave_nothing_to_the_collector() -> None:
     finally:
         gc.enable()
         server.close()
+
+
+@pytest.mark.parametrize("rest", [b"GET /li", b"\x01", POST + b"Content-Length: 9\r\n\r\nabc"])
+async def test_what_was_asked_whole_is_answered_though_more_had_begun(echo: tuple[Echo, Connect], rest: bytes) -> None:
+    echo[0].delay_s = 0.1
+    reader, writer = await echo[1]()
+    writer.write(WHOLE + rest)
+    writer.write_eof()
+    received = await ended(reader)
+    assert received.startswith(b"HTTP/1.1 200 ") and b"\r\n\r\nabc" in received
+
+
+async def test_an_answer_before_the_body_that_was_asked_for_ends_the_connection(echo: tuple[Echo, Connect]) -> None:
+    reader, writer = await echo[1]()
+    writer.write(b"POST /refuse HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 40\r\n\r\n")
+    await asyncio.sleep(0.05)
+    writer.write(GET)  # of a client that now leaves the body out, and takes the connection for its next request
+    received = await ended(reader)
+    assert received.count(b"HTTP/1.1 ") == 1 and b"connection: close" in received
+
+
+async def test_a_steady_reader_is_not_cut_off() -> None:
+    app = patient(idle_s=0.6, header_s=0.1)
+    app.answer = b"x" * 8 * 2**20
+    async with listening(app) as connect:
+        reader, writer = await connect()
+        writer.write(GET.replace(b"Host", b"Connection: close\r\nHost"))
+        received = 0
+        while chunk := await reader.read(2**18):
+            received += len(chunk)
+            await asyncio.sleep(0.03)
+        assert received > len(app.answer)
+
+
+async def test_bytes_sent_ahead_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.api.connection.registry._MAX_KEPT_BYTES", 400_000)
+    app = Echo()
+    app.delay_s = 0.4
+    async with listening(app) as connect:
+        streams = [await connect() for _ in range(8)]
+        for _, writer in streams:
+            writer.write(WHOLE)
+        await asyncio.sleep(0.05)
+        for _, writer in streams:
+            writer.write(POST + b"Content-Length: 150000\r\n\r\n" + bytes(150_000))
+        answers = [await ended_or_first(reader) for reader, _ in streams]
+    kept = [answer for answer in answers if answer.startswith(b"HTTP/1.1 200 ")]
+    assert 1 <= len(kept) < 8 and app.counter.closed.count("refused") == 8 - len(kept)
+
+
+async def ended_or_first(reader: asyncio.StreamReader) -> bytes:
+    """The first answer's head; what came, if the connection ended before it."""
+    try:
+        return (await answer_of(reader))[0]
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return b""

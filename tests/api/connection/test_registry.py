@@ -1,0 +1,67 @@
+"""Who is in, how many may be, and what is said of it."""
+
+import logging
+import resource
+
+import pytest
+
+from app.api.connection.limits import connections_that_fit
+from app.api.connection.registry import Connections
+from tests.api.connection.conftest import Counter
+
+
+class Guest:
+    """A connection of which only its eviction is known; it stays in the house until it notices."""
+
+    gone = False
+
+    def evict(self) -> None:
+        self.gone = True
+
+    def shutdown(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("asked", "soft", "fits"),
+    [
+        (0, 1024, 960),
+        (100, 1024, 100),
+        (5000, 1024, 960),
+        (0, 40, 16),
+        (0, resource.RLIM_INFINITY, 65_536),
+        (100_000, resource.RLIM_INFINITY, 65_536),
+    ],
+)
+def test_so_many_fit_below_the_limit_on_descriptors(
+    monkeypatch: pytest.MonkeyPatch, asked: int, soft: int, fits: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, soft))
+    assert connections_that_fit(asked) == fits
+
+
+def test_whoever_is_sent_away_is_out_at_once() -> None:
+    house = Connections(2, counter := Counter())
+    guests = [Guest() for _ in range(5)]
+    assert all(house.enter(guest) for guest in guests)
+    assert [guest.gone for guest in guests] == [True] * 3 + [False] * 2
+    assert house.open == set(guests[3:]) and counter.closed == ["idle_evicted"] * 3
+
+
+def test_whoever_is_out_does_not_come_back_by_being_idle() -> None:
+    house = Connections(1, Counter())
+    first, second, third = Guest(), Guest(), Guest()
+    house.enter(first)
+    house.is_busy(first)
+    house.leave(first)
+    house.is_idle(first)
+    assert house.enter(second) and house.enter(third)
+    assert (first.gone, second.gone, len(house.open)) == (False, True, 1)
+
+
+def test_a_full_house_is_logged_but_not_for_each_newcomer(caplog: pytest.LogCaptureFixture) -> None:
+    house = Connections(1, Counter())
+    with caplog.at_level(logging.WARNING):
+        for _ in range(50):
+            house.enter(Guest())
+    assert [record.getMessage() for record in caplog.records] == ["all 1 connections are taken; 1 new ones met that"]
