@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import FrameType
@@ -30,6 +31,9 @@ from app.telemetry.metrics import Metrics
 logger = logging.getLogger(__name__)
 _ADMIN_CONNECTIONS: Final = 16
 _LOOK_EVERY_S: Final = 0.5
+# How long a thread in Python code, such as a decoder of strange bitmaps, keeps the others from theirs. By itself 5 ms,
+# and a request waits for a dozen of them.
+_SWITCH_INTERVAL_S: Final = 0.001
 _SHARE_FOR_REQUESTS: Final = 0.9  # of the drain timeout; the rest is for the engine and the decoders
 
 
@@ -65,6 +69,7 @@ def run(settings: Settings) -> int:
     Raises SetupError before the port is opened if the model or device cannot be had.
     """
     configure(settings.log_level)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     before = signal.signal(signal.SIGTERM, _stop_before_serving)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -195,6 +195,7 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
             return
         self._connections.keeps(self, 0)
+        started_at = self._loop.time()
         try:
             taken = self._reader.feed(self._unparsed, _EVENTS_A_TURN)
         except BadRequestHead as error:
@@ -205,7 +206,8 @@ class Connection(asyncio.Protocol):
         if self._unparsed:
             self._in_turns = True
             self._transport.pause_reading()
-            self._loop.call_soon(self._parse)
+            now = self._loop.time()
+            self._loop.call_at(self._connections.turn_at(now, now - started_at), self._parse)
         elif self._in_turns:
             self._in_turns = False
             self.pause_reading(False)
