@@ -66,4 +66,4 @@ async def test_everything_is_walked_where_it_is_worth_it_and_nobody_waits(
     async with tidying(idle):
         collector.survived = survived
         await asyncio.sleep(0.1)
-        assert collector.asked[2:] == (["collect", "give back"] if tidied else [])
+        assert collector.asked[1:] == (["collect", "give back"] if tidied else [])
