@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import FrameType
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import uvicorn
 import uvloop
@@ -101,8 +101,8 @@ async def _serve(settings: Settings) -> int:
             *(classifier, settings.drain_delay_s, settings.drain_timeout_s),
         )
         # What uvicorn's server asks of any protocol class: to keep these two sets, which it waits for in the end.
-        server.server_state.connections = connections.open  # type: ignore[assignment]
-        server.server_state.tasks = connections.tasks
+        kept: Any = server.server_state  # typed for the protocols that uvicorn ships
+        kept.connections, kept.tasks = connections.open, connections.tasks
         async with _admin_port(settings, app, telemetry):
             watch = asyncio.create_task(_watch(classifier, server, app, settings.failed_grace_s))
             tidy = asyncio.create_task(tidy_when_idle(lambda: not connections.tasks))

@@ -31,8 +31,9 @@ async def test_what_is_set_holds_for_every_connection(monkeypatch: pytest.Monkey
         assert isinstance(connection, Connection)
         limits, connections = connection._limits, connection._connections
         assert (limits.keep_alive_s, limits.max_connections, connections.limit) == (600, 7, 7)
-        assert self.server_state.connections is connections.open  # type: ignore[comparison-overlap]
-        assert self.server_state.tasks is connections.tasks
+        kept: Any = self.server_state
+        assert kept.connections is connections.open
+        assert kept.tasks is connections.tasks
         assert self.config.timeout_graceful_shutdown == 9
         (idle,) = seen
         assert idle()
