@@ -6,14 +6,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.errors import CorruptImage
+from app.errors import CorruptImage, NotAnImage
 from app.imaging.headers.fields import Header
 
 
 @cache
 def _pillow_heif() -> Any:
-    """Imported on first use: it costs 26 MB and most services never see such a picture."""
-    import pillow_heif
+    """Imported on first use: it costs 26 MB and most services never see such a picture. Raises NotAnImage."""
+    try:
+        import pillow_heif
+    except ImportError as error:  # left out of an image, for the licence of the encoder that its wheel carries
+        raise NotAnImage("HEIC images are not read here: the package pillow-heif is not installed") from error
 
     pillow_heif.options.DECODE_THREADS = 1  # there are as many decoding threads as cores
     return pillow_heif

@@ -1,5 +1,6 @@
 """Files that real people have sent and that were once answered wrongly, each beside what it should look like."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 from PIL import Image
 
 from app.domain import PreprocessSpec
+from app.errors import NotAnImage
+from app.imaging import libheif
 from app.imaging.decode import DecodeLimits, Pixels, decode
 from app.imaging.resample import preprocess
 
@@ -48,3 +51,10 @@ def test_a_telephones_fifty_megapixels_are_within_the_limits() -> None:
     out = np.zeros((224, 224, 3), np.uint8)
     preprocess((INPUTS / "png_8192x6144_50mp.png").read_bytes(), PreprocessSpec(), DecodeLimits(), out)
     assert (out == 255).all()
+
+
+def test_without_the_library_heic_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    libheif._pillow_heif.cache_clear()
+    with pytest.raises(NotAnImage, match="pillow-heif"):
+        decode((INPUTS / "photo.heic").read_bytes(), DecodeLimits())
