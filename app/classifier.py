@@ -103,7 +103,7 @@ class Classifier:
         if top_k is None:
             return min(_DEFAULT_TOP_K, classes, limit)
         if not 1 <= top_k <= min(classes, limit):
-            raise InvalidTopK(f"top_k is {top_k}; it must be from 1 to {limit}, and this model has {classes} classes")
+            raise InvalidTopK(f"top_k is {top_k}; this model has {classes} classes, and {limit} may be asked for")
         return top_k
 
     def examine(self, data: Encoded) -> Examined:
