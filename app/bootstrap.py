@@ -5,12 +5,14 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from app.classifier import Classifier, ClassifierConfig
 from app.domain import ModelInfo
+from app.engine.allowance import allowed_cores, allowed_memory_bytes
 from app.engine.client import EngineConfig, Observer
 from app.engine.engine import Engine
-from app.engine.runners.device import available_cores, choose_device, to_precision
+from app.engine.runners.device import choose_device, to_precision
 from app.engine.runners.packing import pack_weights
 from app.engine.runners.torch import TorchRunner, TorchRunnerConfig
 from app.engine.slots import SlotPool
@@ -24,6 +26,7 @@ from app.scheduling.scheduler import Scheduler
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
+_PROCESS_BYTES: Final = 512 * 2**20  # Python, torch, a small model and its batches
 
 
 @asynccontextmanager
@@ -34,13 +37,13 @@ async def open_classifier(
 
     On leaving, what was accepted is finished first. Raises SetupError if the model or device cannot be had.
     """
-    settings = settings or Settings()
+    settings = fitted(settings or Settings(), allowed_memory_bytes())
     package = load_model(settings.model)
     device, spec = choose_device(settings.device), package.preprocess
     parameters = sum(p.numel() for p in package.network.parameters())  # as they are stored
     fold_normalisation(package.network, spec)
     network, dtype = to_precision(settings.precision, package.network, spec, device)
-    cores = settings.threads or available_cores()
+    cores = settings.threads or allowed_cores()
     on_cpu = device.type == "cpu"
     lanes = min(cores, 4) if on_cpu else 1
     max_batch_size = settings.max_batch_size or (8 if on_cpu else 64)
@@ -75,6 +78,26 @@ async def open_classifier(
         until = classifier.closes_at or time.monotonic() + settings.drain_timeout_s
         await engine.aclose(until)
         await asyncio.to_thread(decoders.close, until)
+
+
+def fitted(settings: Settings, memory_bytes: int | None) -> Settings:
+    """The settings, of which those bounds on memory that nobody has named fit into a container's limit, if it has one.
+
+    Of what the process leaves over, a sixth is for bodies, and as much for what is unpacked of them; a third for large
+    pictures being decoded, and half as much for ordinary ones.
+    """
+    if memory_bytes is None:
+        return settings
+    free = max(memory_bytes - _PROCESS_BYTES, memory_bytes // 4)
+    fitting = {"max_bodies_bytes": max(free // 6, settings.max_body_bytes), "max_decode_bytes": free // 3}
+    smaller = {
+        name: most
+        for name, most in fitting.items()
+        if name not in settings.model_fields_set and most < getattr(settings, name)
+    }
+    if smaller:
+        logger.info("memory is limited to %.0f MiB, so: %s", memory_bytes / 2**20, smaller)
+    return settings.model_copy(update=smaller)
 
 
 def _info(package: ModelPackage, parameters: int, device: str, precision: str) -> ModelInfo:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from app.bootstrap import open_classifier
+from app.bootstrap import fitted, open_classifier
 from app.domain import PreprocessSpec
 from app.engine.runners.packing import pack_weights
 from app.errors import DeviceError, PackageError, UnknownVariant
@@ -110,3 +110,31 @@ def test_without_top_k_five_classes_or_all_there_are(tmp_path: Path) -> None:
 
     assert asyncio.run(count(str(tmp_path))) == 2
     assert asyncio.run(count("random:vit_pico_patch4_32")) == 5
+
+
+GIBIBYTE = 2**30
+
+
+@pytest.mark.parametrize(
+    ("memory", "bodies", "decoding"),
+    [
+        (None, 256, 512),
+        (4 * GIBIBYTE, 256, 512),
+        (2 * GIBIBYTE, 256, 512),
+        (GIBIBYTE, 85, 170),
+        (GIBIBYTE // 2, 21, 42),
+    ],
+)
+def test_what_nobody_named_fits_into_the_memory(memory: int | None, bodies: int, decoding: int) -> None:
+    settings = fitted(Settings(), memory)
+    assert (settings.max_bodies_bytes // 2**20, settings.max_decode_bytes // 2**20) == (bodies, decoding)
+    assert fitted(settings, memory) == settings
+    if memory and memory <= GIBIBYTE:  # and all of it together
+        assert (
+            memory >= min(512 * 2**20, memory * 3 / 4) + 2 * settings.max_bodies_bytes + 1.5 * settings.max_decode_bytes
+        )
+
+
+def test_what_somebody_named_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIT_MAX_BODIES_BYTES", str(300 * 2**20))
+    assert fitted(Settings(max_decode_bytes=400 * 2**20), GIBIBYTE) == Settings(max_decode_bytes=400 * 2**20)

@@ -20,8 +20,9 @@ from app.api.connection.limits import ConnectionLimits, connections_that_fit
 from app.api.connection.protocol import Connection
 from app.api.connection.registry import Connections
 from app.api.tidy import tidy_when_idle
-from app.bootstrap import open_classifier
+from app.bootstrap import fitted, open_classifier
 from app.classifier import Classifier
+from app.engine.allowance import allowed_memory_bytes
 from app.engine.client import Status
 from app.errors import SetupError
 from app.settings import Settings, misspelt_variables
@@ -87,6 +88,7 @@ async def _serve(settings: Settings) -> int:
     telemetry = Metrics()
     for name, meant in misspelt_variables().items():
         logger.warning("%s is no setting; %s is", name, meant)
+    settings = fitted(settings, allowed_memory_bytes())
     limits = ConnectionLimits(settings.keep_alive_s, max_connections=connections_that_fit(settings.max_connections))
     logger.info(
         "at most %d connections, %.0f MiB of bodies, %.0f MiB of large pictures being decoded",
@@ -145,6 +147,7 @@ async def _admin_port(settings: Settings, app: FastAPI, telemetry: Metrics) -> A
     if not settings.admin_port:
         yield
         return
+    settings = fitted(settings, allowed_memory_bytes())
     limits = ConnectionLimits(settings.keep_alive_s, max_connections=_ADMIN_CONNECTIONS)
     connections = Connections(limits.max_connections, telemetry)
     factory = connection_factory(create_admin_app(app), limits, connections)

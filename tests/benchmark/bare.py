@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from app.domain import PreprocessSpec
-from app.engine.runners.device import available_cores, choose_device, to_precision
+from app.engine.allowance import allowed_cores
+from app.engine.runners.device import choose_device, to_precision
 from app.engine.runners.packing import pack_weights
 from app.imaging.decode import DecodeLimits
 from app.imaging.resample import preprocess, use_one_core
@@ -45,7 +46,7 @@ def forward(model: str, seconds: float) -> dict[str, Any]:
     """
     settings = Settings()
     network, spec, device, dtype = as_served(model)
-    cores = settings.threads or available_cores()
+    cores = settings.threads or allowed_cores()
     on_cpu = device.type == "cpu"
     batch_size = settings.max_batch_size or (8 if on_cpu else 64)
     # The strides that decoded pixels have.
@@ -85,7 +86,7 @@ def _images_per_s(network: nn.Module, pictures: Tensor, lanes: int, cores: int, 
 def decode(folder: Path, seconds: float) -> dict[str, Any]:
     """From a JPEG to the 224 px input of a network, by number of threads: one, and one for each core."""
     bodies = [path.read_bytes() for path in sorted(folder.glob("*.jpg"))]
-    ways = sorted({1, available_cores()})
+    ways = sorted({1, allowed_cores()})
     return {str(threads): _decode_on(threads, bodies, seconds / len(ways)) for threads in ways}
 
 

@@ -1,7 +1,6 @@
 """Owns the choice of device and precision; does not run batches."""
 
 import copy
-import os
 from typing import Final
 
 import torch
@@ -16,11 +15,6 @@ from app.model.vit import VisionTransformer
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _PROBES: Final = 4
 _TIE: Final = 0.02  # two classes whose scores are this close have no order worth defending
-
-
-def available_cores() -> int:
-    """CPU cores that this process may use, by its affinity mask."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def choose_device(name: str) -> torch.device:

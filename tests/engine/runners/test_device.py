@@ -20,7 +20,6 @@ def network() -> VisionTransformer:
 
 def test_cpu_is_always_there() -> None:
     assert tested.choose_device("cpu") == CPU
-    assert tested.available_cores() >= 1
 
 
 def test_auto_takes_a_gpu_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
