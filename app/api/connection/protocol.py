@@ -16,7 +16,7 @@ from app.api.request_id import request_id
 
 _EVENTS_A_TURN: Final = 2000  # pieces of body and the like, some 2 ms; the others' turn comes in between
 _LINGER_S: Final = 2.0
-_GONE_CHECK_S: Final = 0.1  # between looks whether a client that ended its sending is still there
+_GONE_CHECK_S: Final = 0.25  # between looks whether a client that ended its sending is still there
 
 
 class Connection(asyncio.Protocol):
