@@ -66,7 +66,7 @@ _SHRUNK: Final = {
     ("PNG", "interlaced"): _Rate(0.5, 4, 16, 0, 0.2),
     ("WEBP", "lossy"): _Rate(3, 0, 100, 0.3),
     ("WEBP", "lossy with alpha"): _Rate(6, 0, 100, 1.4),
-    ("WEBP", "lossless"): _Rate(10, 0, 25, 4.4),
+    ("WEBP", "lossless"): _Rate(10, 0, 25, 4.6),
     ("WEBP", "animated"): _Rate(25, 0, 100, 12),
     ("TIFF", "plain"): _Rate(1, 1.5, 1, 0, 0.2),
     ("TIFF", "JPEG"): _Rate(1, 1, 15, 0, 0.2),

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from tests.attack.registry import ATTACKS
 from tests.attack.suite import run
-from tests.attack.verdict import COLUMNS, complaints, row
+from tests.attack.verdict import COLUMNS, complaints, doubtful, row
 from tests.benchmark.photographs import write_photographs
 from tests.imaging.files import encode
 
@@ -35,21 +35,20 @@ def main() -> int:
             console.print(f"{attack.name}: {' '.join((attack.run.__doc__ or '').split())}", highlight=False)
         return 0 if args.list else 2
     table = Table(*COLUMNS)
-    failed: list[tuple[str, list[str]]] = []
+    failed: dict[str, list[str]] = {}
     started_at = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         write_photographs(Path(folder))
         images = [_small_cat(), *(file.read_bytes() for file in sorted(Path(folder).glob("*.jpg")))]
-        for seen in run(chosen, args.seconds, images, Path(folder)):
+        for seen in run(chosen, args.seconds, images, Path(folder), doubtful):
             table.add_row(*row(seen))
             console.print(f"{time.monotonic() - started_at:4.0f} s  {seen.name}: {row(seen)[-1]}", highlight=False)
-            if found := complaints(seen):
-                failed.append((seen.name, found))
+            failed[seen.name] = complaints(seen)  # of an attack that was tried again the second time counts
     console.print(table)
-    for name, found in failed:
+    for name, found in failed.items():
         for sentence in found:
             console.print(f"{name}: {sentence}", highlight=False, markup=False)
-    return 1 if failed else 0
+    return 1 if any(failed.values()) else 0
 
 
 def _small_cat() -> bytes:

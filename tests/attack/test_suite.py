@@ -10,7 +10,7 @@ from tests.attack.registry import ATTACKS
 from tests.attack.report import Report
 from tests.attack.smuggling import INNER, Layout, every_split, segments
 from tests.attack.traps import json_of_webps, webps
-from tests.attack.verdict import COLUMNS, Aftermath, Observation, complaints, row
+from tests.attack.verdict import COLUMNS, Aftermath, Observation, complaints, doubtful, row
 from tests.attack.wire import Answer, Heard, parse
 
 MIB = 2**20
@@ -55,6 +55,22 @@ def test_each_bound_can_fail_alone(change, reason):
     (found,) = complaints(replace(GOOD, **change))
     assert reason in found
     assert row(replace(GOOD, **change))[-1] == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        ({}, False),
+        ({"honest": [Round(0.05, "right")] * 98 + [Round(1.01, "right")] * 2}, True),
+        ({"probes": [*GOOD.probes, Round(0.3, "right")]}, True),
+        ({"honest": [Round(0.05, "right")] * 98 + [Round(1.01, "wrong")] * 2}, False),
+        ({"probes": [*GOOD.probes, Round(0.3, "503")]}, False),
+        ({"report": Report(second_answers=1)}, False),
+        ({"after": replace(GOOD.after, descriptors=16), "probes": [*GOOD.probes, Round(0.3, "right")]}, False),
+    ],
+)
+def test_only_what_may_be_the_machines_doing_is_tried_again(change, again):
+    assert doubtful(replace(GOOD, **change)) == again
 
 
 def test_a_refusal_that_was_made_good_is_still_counted():

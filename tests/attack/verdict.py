@@ -1,7 +1,7 @@
 """Owns what an attack showed, and whether that is good enough; does not measure."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tests.attack.beside import Round
@@ -75,6 +75,12 @@ def complaints(seen: Observation) -> list[str]:
     if seen.after.descriptors > seen.after.descriptors_before:
         found.append(f"{seen.after.descriptors} descriptors are open; before it were {seen.after.descriptors_before}")
     return found
+
+
+def doubtful(seen: Observation) -> bool:
+    """Whether all that is held against the server is that somebody waited, which may have been the machine's doing."""
+    honest, probes = ([asking._replace(seconds=0.0) for asking in rounds] for rounds in (seen.honest, seen.probes))
+    return bool(complaints(seen)) and not complaints(replace(seen, honest=honest, probes=probes))
 
 
 def slowest_s(rounds: list[Round]) -> float:
