@@ -6,13 +6,13 @@ from typing import Any, Final, NamedTuple
 from app.api.base64_text import image_from_text, looks_like_text
 from app.api.json_document import Document, parse_json
 from app.api.multipart import read_parts
+from app.classifier import Encoded
 from app.errors import EmptyBody, MalformedRequest, RequestError, TooManyImages
 from app.imaging.decode import signature
 
 _FIELD: Final = "image"
-_OTHER_FIELDS: Final = 64  # of a form, or values of a JSON document, beside the images
+_OTHER_FIELDS: Final = 64  # of a form, beside the images
 _MAX_TYPE_BYTES: Final = 1024
-Encoded = bytes | bytearray
 
 
 class Images(NamedTuple):

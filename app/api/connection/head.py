@@ -9,8 +9,6 @@ import httptools
 
 # RFC 3986's host and port, and no more: a Host that proxies could read in two ways is how requests are smuggled.
 _HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._~!$&'()*+;=%-]*)(?::[0-9]*)?")
-
-
 _MAX_TARGET_BYTES: Final = 8192  # a query is parsed whole, and of 60 kB that takes 9 ms
 
 

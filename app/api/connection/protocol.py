@@ -191,8 +191,8 @@ class Connection(asyncio.Protocol):
         if not self._unparsed or self._transport.is_closing():
             return
         if self._exchanges and self._exchanges[-1].body_is_whole:  # one after the other: what waits stays bytes
-            self._connections.keeps(self, len(self._unparsed))
             self._transport.pause_reading()
+            self._connections.keeps(self, len(self._unparsed))  # by which it may have to go
             return
         self._connections.keeps(self, 0)
         started_at = self._loop.time()

@@ -92,18 +92,20 @@ class Connections:
 
     def is_idle(self, connection: Closable) -> None:
         """It waits for a request, or the rest of a head, from now on."""
-        self._forget(connection)
-        if connection in self.open:
-            self._idle[connection] = None
+        self._enlist(connection, self._idle)
 
     def is_sending(self, connection: Closable) -> None:
-        """The head of its request is there and the body is not."""
-        self._forget(connection)
-        self._sending[connection] = None
+        """The head of its request is there and the body is not, or it does not read: it, too, waits for its client."""
+        self._enlist(connection, self._sending)
 
     def is_busy(self, connection: Closable) -> None:
         """Its request is whole, so that it waits for us."""
         self._forget(connection)
+
+    def _enlist(self, connection: Closable, waiting: dict[Closable, None]) -> None:
+        self._forget(connection)
+        if connection in self.open:  # one that was sent away may still be heard of
+            waiting[connection] = None
 
     def _forget(self, connection: Closable) -> None:
         self._idle.pop(connection, None)
@@ -113,5 +115,4 @@ class Connections:
         self._evicted += 1
         if (now := time.monotonic()) - self._logged_at >= _LOG_EVERY_S:
             logger.warning("all %d connections are taken; %d new ones met that", self.limit, self._evicted)
-        self._kept_bytes = 0
-        self._evicted, self._logged_at = 0, now
+            self._evicted, self._logged_at = 0, now

@@ -13,12 +13,13 @@ from app.api.admission import Held
 from app.api.answer import result_document
 from app.api.body import read_body
 from app.api.disconnect import unless_gone
-from app.api.envelopes import Encoded, Images, is_raw, unpack
+from app.api.envelopes import Images, is_raw, unpack
 from app.api.errors import STATUS, error_body
 from app.api.parameters import LEAST_TIMEOUT_S, timeout_s_of, top_k
 from app.api.request_id import request_id
 from app.api.schemas import PARAMETERS, REQUEST_BODY, ClassifyManyOut, ClassifyOut, ErrorOut
 from app.api.state import ANSWERED_AT, State
+from app.classifier import Encoded
 from app.domain import Classification
 from app.errors import DeadlineExceeded, RequestError, TooManyPixels, Unavailable, VitServeError
 from app.imaging.pool import Examined
@@ -111,8 +112,9 @@ async def _classify_many(
     _check_pixels(pixels, state)
 
     async def one(item: Encoded | RequestError, header: Examined | RequestError) -> dict[str, Any] | VitServeError:
-        if isinstance(item, RequestError) or isinstance(header, RequestError):
-            return header if isinstance(header, RequestError) else item  # type: ignore[return-value]
+        if isinstance(header, RequestError):
+            return header
+        assert not isinstance(item, RequestError)  # or its header would be that error
         try:
             left_s = max(until - time.monotonic(), LEAST_TIMEOUT_S)
             return result_document(

@@ -65,3 +65,30 @@ def test_a_full_house_is_logged_but_not_for_each_newcomer(caplog: pytest.LogCapt
         for _ in range(50):
             house.enter(Guest())
     assert [record.getMessage() for record in caplog.records] == ["all 1 connections are taken; 1 new ones met that"]
+
+
+def test_what_is_kept_stays_counted_when_the_house_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.api.connection.registry._MAX_KEPT_BYTES", 100)
+    house = Connections(2, counter := Counter())
+    first, second = Guest(), Guest()
+    for guest in (first, second):
+        house.enter(guest)
+        house.is_busy(guest)
+    house.keeps(first, 60)
+    assert not house.enter(Guest())
+    house.keeps(second, 50)
+    assert (first.gone, second.gone) == (False, True) and counter.closed == ["refused"] * 2
+    house.keeps(first, 0)
+    house.keeps(first, 100)
+    assert not first.gone
+
+
+@pytest.mark.parametrize("state", ["is_idle", "is_sending"])
+def test_whoever_was_sent_away_is_not_sent_away_again(state: str) -> None:
+    house = Connections(1, Counter())
+    first, second = Guest(), Guest()
+    house.enter(first)
+    house.enter(second)
+    house.is_busy(second)
+    getattr(house, state)(first)
+    assert not house.enter(Guest())
