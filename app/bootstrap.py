@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from app.checkpoints.own import ModelPackage
+from app.checkpoints.sources import load_model
 from app.classifier import Classifier, ClassifierConfig
 from app.domain import ModelInfo
 from app.engine.allowance import allowed_cores, allowed_memory_bytes
@@ -18,9 +20,7 @@ from app.engine.runners.torch import TorchRunner, TorchRunnerConfig
 from app.engine.slots import SlotPool
 from app.imaging.pool import DecodePool
 from app.imaging.price import DecodeLimits
-from app.model.fold import fold_normalisation
-from app.model.package import ModelPackage
-from app.model.sources import load_model
+from app.network.fold import fold_normalisation
 from app.scheduling.policy import AdmissionPolicy, BatchPolicy
 from app.scheduling.scheduler import Scheduler
 from app.settings import Settings

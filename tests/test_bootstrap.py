@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 from app.bootstrap import fitted, open_classifier
+from app.checkpoints.own import ModelPackage, save_package
 from app.domain import PreprocessSpec
 from app.engine.runners.packing import pack_weights
 from app.errors import DeviceError, PackageError, UnknownVariant
-from app.model.package import ModelPackage, save_package
-from app.model.variants import variant
-from app.model.vit import VisionTransformer
+from app.network.vit import VisionTransformer
+from app.package.variants import variant
 from app.settings import Settings
 
 
@@ -101,7 +101,17 @@ def test_without_top_k_five_classes_or_all_there_are(tmp_path: Path) -> None:
     network = VisionTransformer(replace(variant("vit_pico_patch4_32"), num_classes=2))
     network.init_weights()
     spec = PreprocessSpec(32, 32)
-    save_package(tmp_path, ModelPackage("two", "vit_pico_patch4_32", network, ("a", "b"), spec, None))
+    save_package(
+        tmp_path,
+        ModelPackage(
+            name="two",
+            architecture="vit_pico_patch4_32",
+            network=network,
+            labels=("a", "b"),
+            preprocess=spec,
+            sha256=None,
+        ),
+    )
 
     async def count(model: str) -> int:
         async with open_classifier(Settings(model=model, max_batch_size=1)) as classifier:

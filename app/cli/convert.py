@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.errors import PackageError
-from app.model.preprocessing import FAMILIES
+from app.package.preprocessing import FAMILIES
 
 if TYPE_CHECKING:
-    from app.model.checkpoints.load import ConvertOptions
+    from app.checkpoints.load import ConvertOptions
 
 _FORMATS: Final = ("timm", "hf", "torchvision", "npz")
 _LARGEST_PATCH_PX: Final = 64
@@ -67,11 +67,11 @@ def run(args: Namespace) -> int:
 
 
 def _into_package(args: Namespace) -> int:
-    from app.model import hub
-    from app.model.checkpoints.load import read_checkpoint
-    from app.model.package import save_package
-    from app.model.sources import from_hub
-    from app.model.whole import written_whole
+    from app.checkpoints import hub
+    from app.checkpoints.load import read_checkpoint
+    from app.checkpoints.own import save_package
+    from app.checkpoints.sources import from_hub
+    from app.package.whole import written_whole
 
     if args.destination.exists():
         raise PackageError(f"{args.destination}: is there already; nothing was written")
@@ -105,8 +105,8 @@ def _into_package(args: Namespace) -> int:
 
 
 def _back(args: Namespace) -> int:
-    from app.model.checkpoints.export import export_package
-    from app.model.checkpoints.load import ConvertOptions
+    from app.checkpoints.export import export_package
+    from app.checkpoints.load import ConvertOptions
 
     if given := [field.name for field in fields(ConvertOptions) if getattr(args, field.name)]:
         option = "--" + given[0].replace("_", "-")
@@ -123,7 +123,7 @@ def _tell(remarks: tuple[str, ...]) -> None:
 
 
 def _options(args: Namespace) -> "ConvertOptions":
-    from app.model.checkpoints.load import ConvertOptions
+    from app.checkpoints.load import ConvertOptions
 
     if args.heads is not None and args.heads < 1:
         raise ArgumentError(None, f"--heads is {args.heads}, but it should be at least 1")

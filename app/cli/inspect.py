@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from app.errors import SetupError
 
 if TYPE_CHECKING:
+    from app.checkpoints.own import ModelPackage
     from app.insight.gallery import Picture
-    from app.model.package import ModelPackage
 
 _FEW: Final = 5
 _DEAD_HEAD: Final = "the head is all zeros: the model cannot classify, but `vit-serve train` can start from it"
@@ -43,9 +43,9 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Shows and draws; returns the exit code. Raises ArgumentError, SetupError."""
+    from app.checkpoints.sources import load_model
     from app.cli.results import write_json_value
     from app.insight.summary import summarise
-    from app.model.sources import load_model
 
     if args.images and args.out is None:
         raise ArgumentError(None, "--image is for the pictures: say with --out where to write them")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import PackageError
-from app.model.variants import LITE_STAGES, VARIANTS, ViTConfig
+from app.package.variants import LITE_STAGES, VARIANTS, ViTConfig
 
 _HINT: Final = (
     "Give a name of the first column as `vit-serve serve --model NAME` or `vit-serve classify --model NAME PATH`.\n"
@@ -39,8 +39,8 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Writes the list; returns the exit code. Raises PackageError if the embedded model is broken."""
+    from app.checkpoints.sources import EMBEDDED
     from app.cli.results import write_json_value, write_rows
-    from app.model.sources import EMBEDDED
 
     rows = list_models(EMBEDDED)
     if args.format == "json":
@@ -133,7 +133,7 @@ def _row(name: str, shape: ViTConfig, about: str) -> Row:
 
 
 def _embedded_rows(directory: Path) -> list[Row]:
-    from app.model.package import CONFIG_NAME, parse_config
+    from app.package.config import CONFIG_NAME, parse_config
 
     path = directory / CONFIG_NAME
     if not path.exists():

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from app.model.vit import VisionTransformer
+from app.network.vit import VisionTransformer
 
 
 @dataclass(frozen=True, slots=True)

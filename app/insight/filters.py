@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from app.model.hybrid import StdConv2d
-from app.model.vit import VisionTransformer
+from app.network.hybrid import StdConv2d
+from app.network.vit import VisionTransformer
 
 
 def pixel_filters(network: VisionTransformer) -> tuple[str, Tensor]:

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from app.checkpoints.own import ModelPackage
 from app.domain import PreprocessSpec
 from app.errors import RequestError, SetupError
 from app.imaging.decode import DecodeLimits, Pixels
 from app.imaging.resample import preprocess
 from app.insight import attention, figures, filters, position
-from app.model.package import ModelPackage
 
 _FEWEST_PX: Final = 320  # a photograph of 32 pixels says little to people
 _MOST_ROLLOUTS: Final = 8

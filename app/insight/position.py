@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from app.model.vit import VisionTransformer
+from app.network.vit import VisionTransformer
 
 
 def patch_table(network: VisionTransformer) -> Tensor | None:

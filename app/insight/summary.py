@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from app.insight.attention import attend
-from app.model.hybrid import ResNet
-from app.model.variants import ViTConfig
-from app.model.vit import Block, PatchEmbed, VisionTransformer
+from app.network.hybrid import ResNet
+from app.network.vit import Block, PatchEmbed, VisionTransformer
+from app.package.variants import ViTConfig
 
 _HOLDERS: Final = (nn.Sequential, PatchEmbed, ResNet, Block)
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from app.domain import PreprocessSpec
-from app.model.variants import variant
+from app.package.variants import variant
 from app.training import card_quality as quality
 from app.training.card_quality import Beyond
 from app.training.markdown import percent, picture, table

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from app.model.hybrid import SameConv2d
+from app.network.hybrid import SameConv2d
 
 
 def speed_up_depthwise(network: nn.Module) -> None:

@@ -2,9 +2,9 @@
 
 from torch import nn
 
-from app.model.efficientnet import EfficientNetLite
-from app.model.variants import LITE_STAGES
-from app.model.vit import VisionTransformer
+from app.network.efficientnet import EfficientNetLite
+from app.network.vit import VisionTransformer
+from app.package.variants import LITE_STAGES
 
 _HEADS = ("head.", "head_dist.")
 _EMBEDDINGS = ("patch_embed.", "cls_token", "dist_token", "pos_embed")

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 from typing import Final
 
-from app.model.whole import written_whole
+from app.package.whole import written_whole
 from app.training.loop import EpochReport
 
 LOG_NAME: Final = "log.csv"

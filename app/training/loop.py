@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from app.errors import SetupError
-from app.model.vit import VisionTransformer
-from app.model.whole import written_whole
+from app.network.vit import VisionTransformer
+from app.package.whole import written_whole
 from app.training.augment import augment
 from app.training.best import BestEpoch
 from app.training.dataset import Dataset

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from app.model.vit import VisionTransformer
+from app.network.vit import VisionTransformer
 from app.training.recipe import Recipe
 
 

@@ -9,11 +9,12 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from app.checkpoints.own import ModelPackage, save_package
 from app.domain import PreprocessSpec
 from app.errors import SetupError
-from app.model.package import CONFIG_NAME, WEIGHTS_NAME, ModelPackage, file_sha256, save_package
-from app.model.precision import computes_in_bfloat16
-from app.model.preprocessing import at_size
+from app.network.precision import computes_in_bfloat16
+from app.package.config import CONFIG_NAME, WEIGHTS_NAME, file_sha256
+from app.package.preprocessing import at_size
 from app.training.augment import changed
 from app.training.broken import BrokenFile, listing, table
 from app.training.card import CardFacts, model_card

@@ -7,16 +7,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from app.checkpoints.efficientnet import read_backbone
+from app.checkpoints.own import ModelPackage
+from app.checkpoints.read import open_tensors
+from app.checkpoints.sources import load_model
 from app.domain import PreprocessSpec
 from app.errors import PackageError, SetupError
-from app.model.checkpoints.efficientnet import read_backbone
-from app.model.checkpoints.read import open_tensors
-from app.model.package import ModelPackage, file_sha256
-from app.model.preprocessing import at_size
-from app.model.resize import resize_state
-from app.model.sources import load_model
-from app.model.variants import ViTConfig, variant
-from app.model.vit import VisionTransformer
+from app.network.resize import resize_state
+from app.network.vit import VisionTransformer
+from app.package.config import file_sha256
+from app.package.preprocessing import at_size
+from app.package.variants import ViTConfig, variant
 from app.training.recipe import Recipe
 
 _HEADS = ("head.", "head_dist.", "pre_logits.")

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from app.model.stem import ConvStem
-from app.model.vit import VisionTransformer
+from app.network.stem import ConvStem
+from app.network.vit import VisionTransformer
 
 _AT_ONCE = 64  # images; their patches take nine times their memory
 

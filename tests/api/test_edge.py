@@ -9,8 +9,8 @@ from hypothesis import given, settings
 
 from app import errors
 from app.api.errors import STATUS
+from app.checkpoints.sources import load_model
 from app.engine.client import Status
-from app.model.sources import load_model
 from tests.api.conftest import MODEL, Service, picture, service
 
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from app.api.schemas import ClassifyOut, ModelOut
+from app.checkpoints.own import save_package
+from app.checkpoints.sources import load_model
 from app.domain import PreprocessSpec
-from app.model.package import save_package
-from app.model.sources import load_model
 from tests.api.conftest import MODEL, picture, service
 
 IDS = tuple(f"n0000000{i}" for i in range(10))

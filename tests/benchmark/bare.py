@@ -17,15 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from app.checkpoints.sources import load_model
 from app.domain import PreprocessSpec
 from app.engine.allowance import allowed_cores
 from app.engine.runners.device import choose_device, to_precision
 from app.engine.runners.packing import pack_weights
 from app.imaging.decode import DecodeLimits
 from app.imaging.resample import preprocess, use_one_core
-from app.model.fold import fold_normalisation
-from app.model.sources import load_model
-from app.model.vit import VisionTransformer
+from app.network.fold import fold_normalisation
+from app.network.vit import VisionTransformer
 from app.settings import Settings
 
 

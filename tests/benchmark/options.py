@@ -9,7 +9,7 @@ import app
 ROOT: Final = Path(__file__).parents[2]
 TINY: Final = "random:vit_tiny_patch16_224"
 NOOP: Final = "noop"
-_PRETRAINED: Final = Path(app.__file__).parent / "model" / "pretrained"
+_PRETRAINED: Final = Path(app.__file__).parent / "package" / "pretrained"
 _STAND_IN: Final = "random:vit_nano_patch4_32"
 
 

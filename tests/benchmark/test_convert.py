@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from app.model.checkpoints.export import export_package
-from app.model.package import save_package
-from app.model.sources import load_model
+from app.checkpoints.export import export_package
+from app.checkpoints.own import save_package
+from app.checkpoints.sources import load_model
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(300)]
 MAX_SECONDS, MAX_COPIES = 10, 3

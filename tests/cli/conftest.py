@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from app.checkpoints.own import ModelPackage, save_package
 from app.domain import PreprocessSpec
-from app.model.package import ModelPackage, save_package
-from app.model.variants import variant
-from app.model.vit import VisionTransformer
+from app.network.vit import VisionTransformer
+from app.package.variants import variant
 from tests.training.pictures import stripe_files, write_files
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +46,12 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("package")
     spec = PreprocessSpec(32, 32, crop_pct=1.0)
     name = "vit_pico_patch4_32"
-    save_package(folder, ModelPackage(f"{name}.test", name, network, LABELS, spec, None))
+    save_package(
+        folder,
+        ModelPackage(
+            name=f"{name}.test", architecture=name, network=network, labels=LABELS, preprocess=spec, sha256=None
+        ),
+    )
     return folder
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from app.checkpoints.own import load_package
 from app.cli.main import main
-from app.model.package import load_package
-from tests.model.checkpoints.networks import KINDS, drawn
+from tests.checkpoints.networks import KINDS, drawn
 
 
 @pytest.fixture

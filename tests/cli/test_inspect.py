@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from app.checkpoints.own import save_package
 from app.cli.main import main
-from app.model.package import save_package
 from tests.cli.conftest import Command
 from tests.insight.networks import random_package
 from tests.training.pictures import plain, write_files

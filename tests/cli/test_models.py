@@ -11,8 +11,8 @@ import torch
 from app.cli.main import main
 from app.cli.models import count_parameters, list_models
 from app.errors import PackageError
-from app.model.variants import VARIANTS, Position, ViTConfig, variant
-from app.model.vit import VisionTransformer
+from app.network.vit import VisionTransformer
+from app.package.variants import VARIANTS, Position, ViTConfig, variant
 from tests.training.pictures import write_files
 
 SMALL = ViTConfig(img_size=(40, 24), patch_size=8, embed_dim=24, depth=3, num_heads=2, num_classes=7)

@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
+from app.checkpoints.own import load_package
 from app.cli.main import main
-from app.model.package import load_package
-from app.model.variants import VARIANTS
+from app.package.variants import VARIANTS
 from app.training import run as training
 from app.training.recipe import load_recipe
 from tests.cli.conftest import ROOT

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from app.checkpoints.own import load_package
 from app.cli.main import main
-from app.model.package import file_sha256, load_package
+from app.package.config import file_sha256
 from app.training.recipe import fine_tuning_recipe, load_recipe
 from tests.cli.test_train import small_variant as small_variant  # a fixture
 from tests.training.pictures import RECIPE, VARIANT, plain, stripe_files, write_files, write_start, write_zip

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import torch
 
+from app.checkpoints.own import ModelPackage
 from app.domain import PreprocessSpec
-from app.model.package import ModelPackage
-from app.model.variants import ViTConfig
-from app.model.vit import VisionTransformer
+from app.network.vit import VisionTransformer
+from app.package.variants import ViTConfig
 
 SMALL = ViTConfig(img_size=(24, 40), patch_size=8, embed_dim=24, depth=3, num_heads=2, num_classes=7)  # 3 x 5 patches
 HYBRID = replace(SMALL, img_size=(64, 96), patch_size=1, backbone_layers=(1, 1, 1))  # 4 x 6 patches
@@ -26,4 +26,11 @@ def random_network(config: ViTConfig = SMALL) -> VisionTransformer:
 
 def random_package(config: ViTConfig = SMALL, name: str = "vit_test.$random") -> ModelPackage:
     labels = tuple(f"class_{i}" for i in range(config.num_classes))
-    return ModelPackage(name, "vit_test", random_network(config), labels, PreprocessSpec(*config.img_size), None)
+    return ModelPackage(
+        name=name,
+        architecture="vit_test",
+        network=random_network(config),
+        labels=labels,
+        preprocess=PreprocessSpec(*config.img_size),
+        sha256=None,
+    )

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.insight.attention import attend, enlarge, mean_distance, patch_distances, roll, study
-from app.model.variants import ViTConfig
-from app.model.vit import Attention, VisionTransformer
+from app.network.vit import Attention, VisionTransformer
+from app.package.variants import ViTConfig
 from tests.insight.networks import DISTILLED, SMALL, STEM, random_network
 
 IMAGES = torch.randn(2, 3, 24, 40, generator=torch.Generator().manual_seed(1))

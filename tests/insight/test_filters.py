@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from app.insight.filters import pixel_filters, principal_components, whitening_filters
-from app.model.variants import ViTConfig
+from app.package.variants import ViTConfig
 from tests.insight.networks import HYBRID, SMALL, STEM, random_network
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from app.insight.position import patch_table, similarity
-from app.model.variants import Position
+from app.package.variants import Position
 from tests.insight.networks import SMALL, random_network
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from app.insight.summary import Layer, summarise
-from app.model.variants import ViTConfig, variant
-from app.model.vit import VisionTransformer
+from app.network.vit import VisionTransformer
+from app.package.variants import ViTConfig, variant
 from tests.insight.networks import DISTILLED, SMALL, STEM
 
 # Published figures, both products of attention included, norms and softmax not.

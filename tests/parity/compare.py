@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from app.model.checkpoints.load import Converted, ConvertOptions, read_checkpoint
-from app.model.vit import VisionTransformer
+from app.checkpoints.load import Converted, ConvertOptions, read_checkpoint
+from app.network.vit import VisionTransformer
 
 DEFAULT = ConvertOptions()
 ATOL = {"float32": 1e-5, "float64": 1e-10}

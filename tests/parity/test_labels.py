@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.model.labels.imagenet import imagenet_labels, imagenet_name
+from app.package.labels.imagenet import imagenet_labels, imagenet_name
 from tests.parity.conftest import LIBRARIES
 
 pytestmark = pytest.mark.parity

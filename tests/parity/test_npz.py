@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from app.model.checkpoints.export import export_package
-from app.model.package import save_package
-from app.model.variants import ViTConfig
-from app.model.vit import VisionTransformer
+from app.checkpoints.export import export_package
+from app.checkpoints.own import save_package
+from app.network.vit import VisionTransformer
+from app.package.variants import ViTConfig
 from tests.parity.compare import assert_same_logits, converted
 from tests.parity.conftest import made, run_reference
 

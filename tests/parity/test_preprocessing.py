@@ -13,7 +13,7 @@ from PIL import Image
 from app.domain import PreprocessSpec
 from app.imaging.decode import DecodeLimits
 from app.imaging.resample import preprocess
-from app.model.preprocessing import preprocess_from_hf, preprocess_from_timm, preprocess_named
+from app.package.preprocessing import preprocess_from_hf, preprocess_from_timm, preprocess_named
 from tests.parity.conftest import run_reference
 
 pytestmark = [pytest.mark.parity, pytest.mark.timeout(900)]

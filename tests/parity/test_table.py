@@ -8,7 +8,7 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 TEXT = (FOLDER / "README.md").read_text(encoding="utf-8")
-NAMED = re.compile(r"`((?:\.\./model/checkpoints/)?test_\w+\.py)::(test_\w+)((?:\[[^\]]+\])?`(?:, `\[[^\]]+\]`)*)")
+NAMED = re.compile(r"`((?:\.\./checkpoints/)?test_\w+\.py)::(test_\w+)((?:\[[^\]]+\])?`(?:, `\[[^\]]+\]`)*)")
 
 
 def cases(function: Any) -> set[str]:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from app.checkpoints.export import export_package
+from app.checkpoints.load import ConvertOptions, load_checkpoint
+from app.checkpoints.own import load_package, save_package
 from app.errors import PackageError
-from app.model.checkpoints.export import export_package
-from app.model.checkpoints.load import ConvertOptions, load_checkpoint
-from app.model.package import load_package, save_package
 from tests.parity.compare import assert_same_logits, converted
 from tests.parity.conftest import made, run_reference
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from app.checkpoints.own import ModelPackage, save_package
 from app.domain import PreprocessSpec
-from app.model.hybrid import StdConv2d, standardise
-from app.model.package import ModelPackage, save_package
-from app.model.variants import VARIANTS, ViTConfig, variant
-from app.model.vit import VisionTransformer
+from app.network.hybrid import StdConv2d, standardise
+from app.network.vit import VisionTransformer
+from app.package.variants import VARIANTS, ViTConfig, variant
 from tests.parity.stand_in import import_timm
 
 ATOL = 1e-10
@@ -112,7 +112,17 @@ def test_timm_serves_a_package_of_ours(timm: Any, tmp_path: Path, name: str):
     for parameter in ours.parameters():
         parameter.normal_(std=0.1)
     labels = tuple("abcde")
-    save_package(tmp_path, ModelPackage(f"{name}.ours", name, ours, labels, PreprocessSpec(64, 96), sha256=None))
+    save_package(
+        tmp_path,
+        ModelPackage(
+            name=f"{name}.ours",
+            architecture=name,
+            network=ours,
+            labels=labels,
+            preprocess=PreprocessSpec(64, 96),
+            sha256=None,
+        ),
+    )
     theirs = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
     x = torch.randn(2, 3, 64, 96)
     with torch.inference_mode():

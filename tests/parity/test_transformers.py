@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from app.model.checkpoints.export import export_package
-from app.model.checkpoints.load import ConvertOptions
-from app.model.package import load_package, save_package
+from app.checkpoints.export import export_package
+from app.checkpoints.load import ConvertOptions
+from app.checkpoints.own import load_package, save_package
 from tests.parity.compare import assert_same_logits, close, converted
 from tests.parity.conftest import made, run_reference
 

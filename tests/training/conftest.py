@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from app.model.variants import VARIANTS
+from app.package.variants import VARIANTS
 from tests.training.pictures import SHAPE, VARIANT
 
 

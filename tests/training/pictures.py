@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from app.checkpoints.own import ModelPackage, save_package
 from app.domain import PreprocessSpec
-from app.model.package import ModelPackage, save_package
-from app.model.variants import ViTConfig
-from app.model.vit import VisionTransformer
+from app.network.vit import VisionTransformer
+from app.package.variants import ViTConfig
 from app.training.dataset import Dataset
 from app.training.recipe import Recipe
 from app.training.start import Start, random_start
@@ -37,7 +37,17 @@ def write_start(folder: Path, seed: int = 5, **changes: Any) -> Path:
     network.init_weights()
     height, width = network.config.img_size
     spec = PreprocessSpec(height, width, "bilinear", 0.9, "squash", (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
-    save_package(folder, ModelPackage(f"{VARIANT}.start", VARIANT, network, tuple("abcde"), spec, None))
+    save_package(
+        folder,
+        ModelPackage(
+            name=f"{VARIANT}.start",
+            architecture=VARIANT,
+            network=network,
+            labels=tuple("abcde"),
+            preprocess=spec,
+            sha256=None,
+        ),
+    )
     return folder
 
 

@@ -9,11 +9,12 @@ import torch
 from efficientnet_lite_pytorch import EfficientNet
 from PIL import Image
 
+from app.checkpoints.own import load_package
 from app.cli.main import main
 from app.errors import PackageError, SetupError
-from app.model.package import file_sha256, load_package
-from app.model.variants import VARIANTS
-from app.model.vit import VisionTransformer
+from app.network.vit import VisionTransformer
+from app.package.config import file_sha256
+from app.package.variants import VARIANTS
 from app.training.freeze import freeze_backbone
 from app.training.loop import Trainer
 from app.training.optimizers import Optimizers

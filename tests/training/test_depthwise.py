@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from app.model.efficientnet import EfficientNetLite
+from app.network.efficientnet import EfficientNetLite
 from app.training.depthwise import depthwise_conv2d, speed_up_depthwise
 
 

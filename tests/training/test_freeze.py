@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from app.model.vit import Mlp, VisionTransformer
+from app.network.vit import Mlp, VisionTransformer
 from app.training.freeze import freeze
 from app.training.loop import Trainer
 from app.training.start import load_start

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from app.errors import SetupError
-from app.model.variants import VARIANTS, Position
+from app.package.variants import VARIANTS, Position
 from app.training.loop import StepReport, Trainer
 from app.training.start import random_start
 from tests.training.pictures import RECIPE, SHAPE, fresh, stripes

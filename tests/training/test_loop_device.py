@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.model.variants import VARIANTS
+from app.package.variants import VARIANTS
 from app.training.loop import EpochReport, Trainer
 from tests.training.pictures import RECIPE, SHAPE, fresh, stripes
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from app.model.vit import VisionTransformer
+from app.network.vit import VisionTransformer
 from app.training.optimizers import Optimizers
 from tests.training.pictures import RECIPE, SHAPE
 

@@ -12,8 +12,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from app.checkpoints.own import load_package
 from app.errors import DatasetError, SetupError, UnknownVariant
-from app.model.package import file_sha256, load_package
+from app.package.config import file_sha256
 from app.training.dataset import load_dataset, split
 from app.training.loop import EpochReport, StepReport
 from app.training.recipe import load_recipe
@@ -175,7 +176,7 @@ def test_a_strangers_files_are_not_written_over(config: RunConfig, name: str):
     assert {p.name: p.read_bytes() for p in config.out.iterdir()} == {name: b"precious"}
 
 
-@pytest.mark.parametrize("writer", ["torch.save", "app.model.package.save_file"])
+@pytest.mark.parametrize("writer", ["torch.save", "app.checkpoints.own.save_file"])
 def test_a_full_disk_is_told_and_leaves_nothing_half(config: RunConfig, monkeypatch: pytest.MonkeyPatch, writer: str):
     def full(state: object, path: Path, **_: object) -> None:
         path.write_bytes(b"half")

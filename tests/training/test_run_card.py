@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from app.checkpoints.own import load_package
 from app.errors import DatasetError
-from app.model.package import load_package
 from app.training.augment import changed
 from app.training.dataset import load_dataset, load_images, split
 from app.training.loop import StepReport

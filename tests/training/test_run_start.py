@@ -12,8 +12,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from app.bootstrap import open_classifier
+from app.checkpoints.own import load_package
 from app.errors import PackageError, SetupError
-from app.model.package import file_sha256, load_package
+from app.package.config import file_sha256
 from app.settings import Settings
 from app.training.loop import EpochReport, StepReport
 from app.training.recipe import load_recipe

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import nn
 
+from app.checkpoints.own import load_package, save_package
 from app.errors import PackageError, SetupError, UnknownVariant
-from app.model.package import file_sha256, load_package, save_package
-from app.model.resize import resize_position_table
-from app.model.variants import variant
+from app.network.resize import resize_position_table
+from app.package.config import file_sha256
+from app.package.variants import variant
 from app.training.recipe import Recipe, fine_tuning_recipe
 from app.training.start import Start, load_start, preprocess_spec, random_start
 from tests.training.pictures import RECIPE, SHAPE, VARIANT, write_start
@@ -65,7 +66,7 @@ def test_preprocessing_and_name_are_the_packages(tmp_path: Path):
 
 
 def test_a_zeroed_head_is_a_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("app.model.vit.VisionTransformer.init_weights", lambda self: _fill(self))
+    monkeypatch.setattr("app.network.vit.VisionTransformer.init_weights", lambda self: _fill(self))
     source = write_start(tmp_path)
     with pytest.raises(PackageError, match="all zeros"):
         load_package(source)

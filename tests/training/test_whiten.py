@@ -7,9 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from app.model.stem import ConvStem
-from app.model.variants import VARIANTS
-from app.model.vit import VisionTransformer
+from app.network.stem import ConvStem
+from app.network.vit import VisionTransformer
+from app.package.variants import VARIANTS
 from app.training.loop import Trainer
 from app.training.start import Start, preprocess_spec, random_start
 from app.training.whiten import whiten

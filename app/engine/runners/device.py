@@ -8,9 +8,9 @@ import torch.nn.functional as F
 
 from app.domain import PreprocessSpec
 from app.errors import DeviceError
-from app.model.fold import PIXEL_OFFSET
-from app.model.precision import computes_in_bfloat16
-from app.model.vit import VisionTransformer
+from app.network.fold import PIXEL_OFFSET
+from app.network.precision import computes_in_bfloat16
+from app.network.vit import VisionTransformer
 
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _PROBES: Final = 4

@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from app.model.efficientnet import EfficientNetLite, LiteLayer
-from app.model.hybrid import SameConv2d, pad_as_same
-from app.model.precision import computes_in_bfloat16
-from app.model.stem import ConvStem, StemLayer
-from app.model.vit import Block, VisionTransformer
+from app.network.efficientnet import EfficientNetLite, LiteLayer
+from app.network.hybrid import SameConv2d, pad_as_same
+from app.network.precision import computes_in_bfloat16
+from app.network.stem import ConvStem, StemLayer
+from app.network.vit import Block, VisionTransformer
 
 
 def pack_weights(network: VisionTransformer, device: torch.device, dtype: torch.dtype) -> None:

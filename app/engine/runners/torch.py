@@ -14,8 +14,8 @@ from torch import Tensor
 from app.engine.client import OutOfDeviceMemory, Scores
 from app.engine.heap import return_unused_memory
 from app.errors import InferenceFailed
-from app.model.fold import PIXEL_OFFSET
-from app.model.vit import VisionTransformer
+from app.network.fold import PIXEL_OFFSET
+from app.network.vit import VisionTransformer
 
 # After each layer threads wait for each other: in a busy process, where they may not spin, so long.
 _LAYER_WAIT_S: Final = 1e-4

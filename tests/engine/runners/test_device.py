@@ -4,8 +4,8 @@ import torch
 from app.domain import PreprocessSpec
 from app.engine.runners import device as tested
 from app.errors import DeviceError
-from app.model.variants import variant
-from app.model.vit import VisionTransformer
+from app.network.vit import VisionTransformer
+from app.package.variants import variant
 
 SPEC = PreprocessSpec(32, 32)
 CPU = torch.device("cpu")

@@ -10,10 +10,10 @@ from torch import nn
 
 from app.domain import PreprocessSpec
 from app.engine.runners.packing import pack_weights
-from app.model.fold import fold_normalisation
-from app.model.precision import computes_in_bfloat16
-from app.model.variants import variant
-from app.model.vit import VisionTransformer
+from app.network.fold import fold_normalisation
+from app.network.precision import computes_in_bfloat16
+from app.network.vit import VisionTransformer
+from app.package.variants import variant
 
 CPU = torch.device("cpu")
 NEEDS_BFLOAT16 = pytest.mark.skipif(not computes_in_bfloat16(CPU), reason="this CPU does not compute in bfloat16")

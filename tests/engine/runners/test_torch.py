@@ -8,9 +8,9 @@ from app.domain import PreprocessSpec
 from app.engine.client import OutOfDeviceMemory
 from app.engine.runners.torch import TorchRunner, TorchRunnerConfig
 from app.errors import InferenceFailed
-from app.model.fold import fold_normalisation
-from app.model.variants import variant
-from app.model.vit import VisionTransformer
+from app.network.fold import fold_normalisation
+from app.network.vit import VisionTransformer
+from app.package.variants import variant
 
 SPEC = PreprocessSpec(32, 32, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25))
 CPU = torch.device("cpu")

@@ -1,0 +1,174 @@
+"""Owns the way from a model package to another library's files; does not read foreign files."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from torch import Tensor
+
+from app.checkpoints import hf, npz, timm, torchvision
+from app.checkpoints.infer import CONSTANTS
+from app.checkpoints.own import TIMM_ARGS, ModelPackage, load_package, write_tensors
+from app.checkpoints.rules import Dims, Layout, write
+from app.checkpoints.transformers_config import hf_config, hf_preprocessor
+from app.errors import PackageError
+from app.package.config import CONFIG_NAME, WEIGHTS_NAME, read_json
+from app.package.preprocessing import preprocess_to_timm
+from app.package.variants import ViTConfig
+from app.package.whole import written_whole
+
+FORMATS: Final[dict[str, tuple[Layout, ...]]] = {
+    "timm": timm.LAYOUTS,
+    "hf": hf.LAYOUTS,
+    "torchvision": torchvision.LAYOUTS,
+    "npz": npz.LAYOUTS,
+}
+_GRID_ONLY: Final = ("timm", "npz, big_vision")  # layouts whose position table may lack the prefix tokens' rows
+_FOLDERS: Final = ("timm", "hf")
+_TIMMS_ARGS: Final = (*TIMM_ARGS, "no_embed_class")
+_TORCH: Final = (".pth", ".pt", ".bin")
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written, and what a person should know of it."""
+
+    layout: str
+    remarks: tuple[str, ...]
+
+
+def export_package(package: Path, kind: str, destination: Path) -> Exported:
+    """Writes a package's tensors, bit for bit, under the names of `kind`, one of FORMATS.
+
+    `destination` is a file (.safetensors, .pth, .npz), or for timm and hf a folder with their configuration beside.
+    Raises PackageError if the format has no place for what the network has, or there is something at `destination`.
+    """
+    _check_destination(kind, destination)
+    loaded = load_package(package, for_training=True)
+    config = loaded.network.to("meta").config  # its numbers are read again, as they lie in the file
+    with safe_open(package / WEIGHTS_NAME, framework="pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no iterator
+    layout, written = _layout(kind, state, config)
+    remarks = [
+        f"{kind} has {name} {usual!r} where this network has {value!r}: its answers will differ a little"
+        for name, usual in _constants(kind).items()
+        if kind != "hf" or name not in ("norm_eps", "gelu")  # its config.json says these
+        if (value := getattr(config, name)) != usual
+    ]
+    _save(destination, written, _documents(kind, layout, loaded, package))
+    return Exported(layout.name, (*remarks, *_unsaid(kind, loaded)))
+
+
+def _unsaid(kind: str, package: ModelPackage) -> list[str]:
+    """What a package has and the format has no place for, but changes the answers."""
+    remarks, config, spec = [], package.network.config, package.preprocess
+    if config.mirror:
+        remarks.append(f"{kind} does not average with the mirror image, as this network does: its answers will differ")
+    if kind == "timm" and config.representation_size:
+        remarks.append("timm 1.0 leaves out the layer before the head (pre_logits) when it loads this")
+    if package.temperature != 1:
+        remarks.append(
+            f"{kind} does not divide the logits by the temperature {package.temperature:g}, as we do: scores differ"
+        )
+    if kind == "timm" and (own := preprocess_to_timm(spec)[1]):
+        remarks.append(
+            f"timm cannot say {', '.join(own)} of how images are prepared: it will do so a little differently"
+        )
+    if kind == "hf" and (spec.crop_mode == "border" or (spec.crop_mode == "center" and spec.height != spec.width)):
+        remarks.append(
+            f"transformers has no crop mode {spec.crop_mode} for {spec.height} x {spec.width} px: it will cut elsewhere"
+        )
+    if kind not in _FOLDERS:
+        remarks.append(f"{kind} does not say how images are prepared; here it is {spec}")
+    return remarks
+
+
+def _check_destination(kind: str, destination: Path) -> None:
+    if destination.exists():
+        raise PackageError(f"{destination}: is there already; nothing was written")
+    suffix = destination.suffix
+    if (suffix == ".npz") != (kind == "npz") or (
+        suffix not in (".npz", ".safetensors", *_TORCH) and kind not in _FOLDERS
+    ):
+        wanted = (
+            ".npz" if kind == "npz" else "one of .safetensors, .pth" + (", or a folder" if kind in _FOLDERS else "")
+        )
+        raise PackageError(f"{destination}: for {kind} it must be {wanted}")
+
+
+def _layout(kind: str, state: Mapping[str, Tensor], config: ViTConfig) -> tuple[Layout, dict[str, Tensor]]:
+    """The first layout with a place for every tensor, and the tensors under its names."""
+    if config.position != "1d":
+        raise PackageError(f"no other library has positions of the kind {config.position!r}")
+    homeless: tuple[str, ...] = ()
+    for layout in FORMATS[kind]:
+        if config.no_embed_class and kind == "npz" and layout.name not in _GRID_ONLY:
+            continue
+        mine = dict(state)
+        if (
+            config.no_embed_class and layout.name not in _GRID_ONLY
+        ):  # a row of zeros for each prefix token says the same
+            mine["pos_embed"] = F.pad(mine["pos_embed"], (0, 0, config.num_prefix_tokens, 0))
+        written, left = write(layout, mine, Dims(config.num_heads))
+        if not any(not name.startswith("head") or state[name].any() for name in left):  # a head of zeros says nothing
+            return layout, written
+        homeless = homeless or left
+    raise PackageError(f"{kind} has no place for {', '.join(homeless[:6])}{' …' if len(homeless) > 6 else ''}")
+
+
+def _constants(kind: str) -> dict[str, Any]:
+    usual = ViTConfig()
+    names = {name for each in CONSTANTS.values() for name in each}
+    return {name: getattr(usual, name) for name in sorted(names)} | CONSTANTS[kind]
+
+
+def _documents(kind: str, layout: Layout, package: ModelPackage, folder: Path) -> dict[str, dict[str, Any]]:
+    """The JSON files that belong beside the weights in a folder."""
+    if kind == "hf":
+        return {
+            CONFIG_NAME: hf_config(package, layout.name.rpartition(" ")[2]),
+            "preprocessor_config.json": hf_preprocessor(package.preprocess),
+        }
+    if kind == "timm":  # a package has timm's, and one key of our own
+        document = {key: value for key, value in read_json(folder / CONFIG_NAME).items() if key != "vit_serve"}
+        args = document.get("model_args", {})
+        return {CONFIG_NAME: {**document, "model_args": {name: args[name] for name in _TIMMS_ARGS if name in args}}}
+    return {}
+
+
+def _save(destination: Path, tensors: Mapping[str, Tensor], documents: Mapping[str, dict[str, Any]]) -> None:
+    try:
+        with written_whole(destination) as draft:
+            _write(draft, tensors, documents)
+    except (OSError, RuntimeError) as error:  # a full disk is one or the other, by format
+        raise PackageError(f"{destination}: cannot be written: {error}") from error
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], documents: Mapping[str, dict[str, Any]]) -> None:
+    if path.suffix == ".npz":
+        np.savez(path, **{name: _array(tensor) for name, tensor in tensors.items()})  # type: ignore[arg-type]
+        return
+    if path.suffix in _TORCH:
+        torch.save({name: tensor.clone() for name, tensor in tensors.items()}, path)
+        return
+    weights = path
+    if path.suffix != ".safetensors":
+        path.mkdir()
+        weights = path / WEIGHTS_NAME
+        for name, content in documents.items():
+            text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+            (path / name).write_text(text, encoding="utf-8")
+    write_tensors(weights, tensors)
+
+
+def _array(tensor: Tensor) -> np.ndarray[Any, Any]:
+    """In the order of JAX; bfloat16, which numpy does not know, as two bytes without meaning, as JAX does."""
+    if tensor.dtype == torch.bfloat16:
+        return tensor.contiguous().view(torch.int16).numpy().view("V2")
+    return np.ascontiguousarray(tensor.numpy())

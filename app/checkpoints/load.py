@@ -1,0 +1,269 @@
+"""Owns the way from any checkpoint to a model package in memory; does not write files."""
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from app.checkpoints.folder import Files, open_files
+from app.checkpoints.infer import CONSTANTS, Inferred, infer_config
+from app.checkpoints.layouts import sniff
+from app.checkpoints.npz import num_heads
+from app.checkpoints.own import DEAD_HEAD, ModelPackage
+from app.checkpoints.read import StoredTensor
+from app.checkpoints.rules import Layout, Match
+from app.checkpoints.sidecars import Stated, stated
+from app.checkpoints.stacked_layers import unstacked
+from app.domain import PreprocessSpec
+from app.errors import PackageError
+from app.network.resize import ResizeMode, resize_patches, resize_state
+from app.network.vit import VisionTransformer
+from app.package.labels.choose import choose_labels
+from app.package.labels.imagenet import LabelSet
+from app.package.preprocessing import at_size, preprocess_named
+from app.package.variants import VARIANTS, ViTConfig, variant
+
+logger = logging.getLogger(__name__)
+
+_FLOATS: Final = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+_RESIZE: Final[dict[str, ResizeMode]] = {
+    "timm": "timm",
+    "hf": "huggingface",
+    "torchvision": "torchvision",
+    "npz": "google",
+}
+_NO_VARIANT: Final = "vit_base_patch16_224"  # the package states every size, so that the name decides nothing
+
+
+_SHAPE: Final = ("patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "backbone_layers", "distilled")
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertOptions:
+    """What a checkpoint may leave open; None takes what its files say, else the stated default."""
+
+    heads: int | None = None
+    preprocess: str | None = None  # one of preprocessing.FAMILIES; default: that of the format
+    size: tuple[int, int] | None = None  # pixels, (height, width); the position table is resized to it
+    patch_size: int | None = None  # pixels; the patch kernel is resized to it, the images grow in the same ratio
+    labels: tuple[str, ...] | None = None
+    variant: str | None = None  # one of VARIANTS, where the shapes must be its own
+    drop_unused: bool = False  # go on when the file holds tensors that have no place
+    for_training: bool = False  # take a checkpoint without a head that was trained
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A package, and what there is to say about its making."""
+
+    package: ModelPackage
+    layout: str
+    format: str
+    dtype: torch.dtype  # of the source
+    sha256: Mapping[str, str]  # of the source, by file name
+    remarks: tuple[str, ...]  # defaults taken, keys left out
+
+
+def load_checkpoint(path: Path, options: ConvertOptions = ConvertOptions()) -> ModelPackage:
+    """A checkpoint of any format, a file or a folder, as a package ready to serve.
+
+    Raises PackageError that names the file and what is wrong, or UnknownVariant.
+    """
+    converted = read_checkpoint(path, options)
+    for remark in converted.remarks:
+        logger.warning("%s: %s", path, remark)
+    return converted.package
+
+
+def read_checkpoint(path: Path, options: ConvertOptions = ConvertOptions()) -> Converted:
+    """As `load_checkpoint`, with what a person should be told."""
+    files = open_files(path)
+    if files.config is not None and "vit_serve" in files.config:
+        raise PackageError(f"{path}: is a model package already, which is served as it is; `--to` writes it for others")
+    tensors = unstacked(files.tensors)
+    found = sniff(tensors, str(path))
+    try:
+        return _convert(path, files, tensors, found, options)
+    except LookupError as error:
+        raise PackageError(f"{path}: a tensor is missing or has too few axes: {error}") from error
+    except (PackageError, ValueError, TypeError) as error:
+        raise PackageError(f"{path}: {error}") from error
+
+
+def _convert(
+    path: Path, files: Files, tensors: Mapping[str, StoredTensor], found: Match, options: ConvertOptions
+) -> Converted:
+    facts = stated(files.config, files.preprocessor)
+    _check_keys(found, options)
+    inferred = _infer(found, tensors, facts, options)
+    config, remarks = inferred.config, [f"assumed: {text}" for text in inferred.assumptions]
+    architecture = _architecture(config, facts, options)
+    state = _read(found, tensors, config)
+    if options.size is not None and options.size != config.img_size:
+        state, config = resize_state(state, config, options.size, _RESIZE[found.layout.format])
+        remarks.append(f"position table resized from {inferred.config.img_size} to {options.size} px")
+    if options.patch_size is not None and options.patch_size != config.patch_size:
+        remarks.append(f"patch kernel resized from {config.patch_size} to {options.patch_size} px")
+        state, config = resize_patches(state, config, options.patch_size)
+        architecture = _architecture(config, facts, replace(options, variant=None))
+    spec, assumed = _preprocess(found.layout, path, config, facts, options)
+    labels = _labels(config, files, options, headless="head.weight" not in found.sources)
+    with torch.device("meta"):
+        network = VisionTransformer(config)
+    network.load_state_dict(state, assign=True)
+    if network.has_dead_head and not options.for_training:
+        raise PackageError(DEAD_HEAD)
+    remarks += [assumed] if assumed else []
+    remarks += [f"left out: {key} ({reason})" for key, reason in sorted(found.ignored.items())]
+    remarks += [f"left out: {key} (unknown)" for key in sorted(found.unused)]
+    tag = facts.tag or re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem if path.is_file() else path.resolve().name).strip("-")
+    package = ModelPackage(
+        name=f"{architecture}.{tag}",
+        architecture=architecture,
+        network=network.eval().requires_grad_(False),
+        labels=labels.names,
+        label_ids=labels.ids,
+        preprocess=spec,
+        sha256=next(iter(files.sha256.values())) if len(files.sha256) == 1 else None,
+    )
+    return Converted(package, found.layout.name, found.layout.format, _dtype(files), files.sha256, tuple(remarks))
+
+
+def _check_keys(found: Match, options: ConvertOptions) -> None:
+    problems = [f"key {key!r} is missing" for key in found.missing]
+    if not options.drop_unused:
+        problems += [f"key {key!r} is not part of a ViT (leave it out with --drop-unused)" for key in found.unused]
+    if problems:
+        raise PackageError("; ".join(problems))
+
+
+def _infer(found: Match, tensors: Mapping[str, StoredTensor], facts: Stated, options: ConvertOptions) -> Inferred:
+    shapes = _shapes(found, tensors)
+    width = shapes["cls_token"][-1]
+    if "head.weight" not in shapes:
+        if not options.for_training:
+            raise PackageError("it has no head to classify with; as a start it can be used, `vit-serve train --from`")
+        features = shapes.get("pre_logits.fc.weight", (width,))[0]
+        shapes |= {"head.weight": (1, features), "head.bias": (1,)}
+    shapes |= {name: shapes[name.replace("head_dist", "head")] for name in found.layout.zeros}
+    chosen = variant(options.variant) if options.variant else None
+    heads = options.heads or (chosen.num_heads if chosen else None) or facts.num_heads
+    if heads is None and facts.architecture is not None:
+        raise PackageError(
+            f"config.json does not say how many heads {facts.architecture} has: convert it with --heads N"
+        )
+    heads = heads or num_heads({key: stored.shape for key, stored in tensors.items()})
+    constants = {**CONSTANTS[found.layout.format], **facts.constants}
+    inferred = infer_config(shapes, constants, heads, facts.img_size, options.size)
+    if inferred.config.in_chans != 3:
+        raise PackageError(f"it takes images of {inferred.config.in_chans} channels; only RGB is served")
+    _check_shapes(shapes, inferred.config)
+    return inferred
+
+
+def _shapes(found: Match, tensors: Mapping[str, StoredTensor]) -> dict[str, tuple[int, ...]]:
+    """Of our tensors, by carrying out the transforms without memory."""
+    shapes = {}
+    for ours, source in found.sources.items():
+        parts = [torch.empty(tensors[key].shape, device="meta") for key in source.keys if key is not None]
+        try:
+            shapes[ours] = tuple(source.transform.inward(parts).shape)
+        except (RuntimeError, IndexError, ZeroDivisionError) as error:
+            found_shapes = ", ".join(f"{key!r} {tuple(p.shape)}" for key, p in zip(source.keys, parts, strict=True))
+            raise PackageError(f"the shape of {found_shapes} is not that of its kind") from error
+    return shapes
+
+
+def _check_shapes(shapes: Mapping[str, tuple[int, ...]], config: ViTConfig) -> None:
+    with torch.device("meta"):
+        expected = {name: tuple(t.shape) for name, t in VisionTransformer(config).state_dict().items()}
+    problems = [f"there is no tensor for {name!r}" for name in expected.keys() - shapes.keys()]
+    problems += [f"the tensor for {name!r} has no place in the network" for name in shapes.keys() - expected.keys()]
+    problems += [
+        f"{name!r} has shape {shapes[name]}, the network wants {expected[name]}"
+        for name in expected.keys() & shapes.keys()
+        if shapes[name] != expected[name]
+    ]
+    if problems:
+        raise PackageError("; ".join(sorted(problems)))
+
+
+def _read(found: Match, tensors: Mapping[str, StoredTensor], config: ViTConfig) -> dict[str, Tensor]:
+    """Our tensors as float32; one at a time, so that memory holds the file's content about once."""
+    with torch.device("meta"):
+        expected = VisionTransformer(config).state_dict()
+    state = {}
+    for name, empty in expected.items():
+        source = found.sources.get(name)
+        if source is None:  # what `_infer` allowed to be absent
+            state[name] = torch.zeros(empty.shape)
+            continue
+        keys = [key for key in source.keys if key is not None]
+        if odd := next((key for key in keys if tensors[key].dtype not in _FLOATS), None):
+            raise PackageError(f"{odd!r} does not hold floating-point numbers")
+        tensor = source.transform.inward([tensors[key].read() for key in keys]).to(torch.float32).contiguous()
+        if not tensor.isfinite().all():
+            raise PackageError(f"{', '.join(keys)!r} holds values that are no finite numbers")
+        state[name] = tensor
+    return state
+
+
+def _preprocess(
+    layout: Layout, path: Path, config: ViTConfig, facts: Stated, options: ConvertOptions
+) -> tuple[PreprocessSpec, str | None]:
+    height, width = config.img_size
+    if options.preprocess is not None:
+        return preprocess_named(options.preprocess, height, width), None
+    if facts.preprocess is not None:
+        return at_size(facts.preprocess, height, width), None
+    family = _family(layout, path, config)
+    return preprocess_named(family, height, width), f"assumed: images prepared as for {family} (--preprocess)"
+
+
+def _family(layout: Layout, path: Path, config: ViTConfig) -> str:
+    """Whose way of preparing images files of this layout most likely were trained for."""
+    if layout.format == "hf":
+        return "hf-deit" if config.distilled else "hf-vit" if config.backbone_layers is None else "hf-vit-hybrid"
+    if layout.format == "torchvision":
+        large = (config.embed_dim, config.patch_size) == (1024, 16)
+        return "torchvision-swag" if min(config.img_size) > 256 else "torchvision-l16" if large else "torchvision"
+    if layout.format == "npz":
+        return "big-vision" if "big_vision" in layout.name else "google"
+    return "timm-deit" if config.distilled or "deit" in path.name.lower() else "timm-augreg"
+
+
+def _architecture(config: ViTConfig, facts: Stated, options: ConvertOptions) -> str:
+    """The variant of this shape, at this size if there is one; else any, for the package states the whole shape."""
+
+    def like(name: str) -> bool:
+        return all(getattr(VARIANTS[name], field) == getattr(config, field) for field in _SHAPE)
+
+    if options.variant is not None:
+        if not like(options.variant):
+            differing = [
+                field for field in _SHAPE if getattr(variant(options.variant), field) != getattr(config, field)
+            ]
+            raise PackageError(f"its shape is not that of {options.variant}: {', '.join(differing)} differ")
+        return options.variant
+    if facts.architecture in VARIANTS and like(facts.architecture):
+        return facts.architecture
+    names = [name for name in VARIANTS if like(name)]
+    return next((name for name in names if VARIANTS[name].img_size == config.img_size), (names or [_NO_VARIANT])[0])
+
+
+def _labels(config: ViTConfig, files: Files, options: ConvertOptions, headless: bool) -> LabelSet:
+    if options.labels is not None:
+        return choose_labels({"label_names": list(options.labels)}, config.num_classes)
+    return choose_labels({} if headless else files.config or {}, config.num_classes, files.class_indices)
+
+
+def _dtype(files: Files) -> torch.dtype:
+    """The source's, where all of it is of one that packages keep; else float32."""
+    kinds = {stored.dtype for stored in files.tensors.values()}
+    half = {torch.float16, torch.bfloat16}
+    return kinds.pop() if len(kinds) == 1 and kinds <= half else torch.float32
