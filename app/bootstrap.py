@@ -63,7 +63,9 @@ async def open_classifier(
     # again at once cost the lanes their cores, the measured rate sinks, and more is refused.
     always_admit = max(2 * lanes * max_batch_size, settings.max_images_per_request)
     admission = AdmissionPolicy(settings.max_wait_ms / 1000, always_admit)
-    limits = DecodeLimits(settings.max_pixels, settings.max_decode_bytes, settings.color == "convert")
+    limits = DecodeLimits(
+        *(settings.max_pixels, settings.max_decode_bytes, settings.color == "convert", settings.decode == "scaled")
+    )
     decoders = DecodePool(settings.decode_threads or cores, spec, limits)
     config = ClassifierConfig(admission, settings.request_timeout_ms / 1000, settings.max_top_k)
     classifier = Classifier(info, engine, decoders, slots, config, observer)

@@ -131,6 +131,14 @@ class Settings(BaseSettings):
             "gets 422. Ordinary ones take at most half as much besides.",
         ),
     ] = 512 * 2**20
+    decode: Annotated[
+        Literal["scaled", "exact"],
+        Field(
+            description="`scaled` lets libjpeg shrink a large JPEG while it decodes, to no less than twice the size that "
+            "it is resized to: a telephone's photograph takes half the time, its pixels move by 0.3 of 255 on "
+            "average. `exact` decodes whole what has up to 16 megapixels."
+        ),
+    ] = "scaled"
     color: Annotated[
         Literal["srgb", "convert"],
         Field(

@@ -33,14 +33,14 @@ Image.MAX_IMAGE_PIXELS = None  # judged by our own reading of the header
 def decode(data: bytes | bytearray, limits: DecodeLimits, at_least: AtLeast | None = None) -> Pixels:
     """Reads the first frame of an image as upright RGB; transparent parts show white.
 
-    The format is sniffed from the bytes. A picture over LARGE_PX is shrunk on the way if `at_least` says to which
-    size it may be; any other is exact. Raises EmptyBody, NotAnImage, TooManyPixels or CorruptImage.
+    The format is sniffed from the bytes. A picture over LARGE_PX, and any JPEG where the limits say `scaled`, is shrunk
+    on the way to no less than `at_least` says; any other is exact. Raises EmptyBody, NotAnImage, TooManyPixels or CorruptImage.
     """
     header = read_header(data)
     check(header, limits)
     turn = orientation(data, header)
     target = None
-    if at_least and header.pixels > LARGE_PX:
+    if at_least and (header.pixels > LARGE_PX or (limits.scaled and header.format == "JPEG")):
         size = header.height, header.width
         target = at_least(*size[::-1])[::-1] if turn in _TURNED else at_least(*size)
     try:

@@ -10,14 +10,15 @@ from app.imaging.colour import Pixels
 from app.imaging.headers import jpeg
 from app.imaging.headers.fields import Header
 
-_EIGHTHS: Final = 8  # by which libjpeg scales
+# Shares that libjpeg scales to in vector instructions; between them (3, 5, 6, 7 eighths) it is slower than unscaled.
+_SHRINKS: Final = (8, 4, 2)
 _END: Final = b"\xff\xd9"
 
 
 def decode_jpeg(data: bytes | bytearray, header: Header, at_least: tuple[int, int] | None) -> Pixels | None:
     """Straight into an array, the same pixels as Pillow's in half the time; None where libjpeg objects, and for CMYK.
 
-    With `at_least` (height, width), in pixels, the smallest of libjpeg's scales that is not below it on either side.
+    With `at_least` (height, width), in pixels, the smallest of libjpeg's fast scales not below it on either side.
     Raises CorruptImage for more scans than the header let expect, of a file too long to look through at once.
     """
     strict = True  # which tells harmless oddities from a picture cut short: no use where it is known to be whole
@@ -39,8 +40,8 @@ def decode_jpeg(data: bytes | bytearray, header: Header, at_least: tuple[int, in
 
 
 def _scaled(header: Header, at_least: tuple[int, int]) -> tuple[int, int]:
-    for eighths in range(1, _EIGHTHS):
-        size = -(-header.height * eighths // _EIGHTHS), -(-header.width * eighths // _EIGHTHS)
+    for shrink in _SHRINKS:
+        size = -(-header.height // shrink), -(-header.width // shrink)
         if size[0] >= at_least[0] and size[1] >= at_least[1]:
             return size
     return header.height, header.width

@@ -14,7 +14,7 @@ from app.domain import PreprocessSpec
 from app.imaging.decode import Pixels
 from app.imaging.header import read_header
 from app.imaging.price import DecodeLimits, Price, check, price
-from app.imaging.resample import preprocess, use_one_core
+from app.imaging.resample import preprocess
 
 _SHARE_OF_THE_NEWEST: Final = 0.05  # images of one service differ much
 # A telephone's usual 12 megapixels are below both; a bomb of 50 bytes is ten times above.
@@ -78,7 +78,6 @@ class _Lane:
             thread.join(max(until - time.monotonic(), 0.0))
 
     def _work(self) -> None:
-        use_one_core()
         if self._nice and sys.platform == "linux":  # where a thread has a priority of its own
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
         while (task := self._next()) is not None:

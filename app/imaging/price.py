@@ -14,11 +14,12 @@ _MAX_SIDE_PX: Final = 0xFFFF
 
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
-    """What is refused before any pixel is decoded, and whose colours are meant."""
+    """What is refused before any pixel is decoded, whose colours are meant, and how exact the pixels must be."""
 
     max_pixels: int = 120_000_000
     max_bytes: int = 512 * 2**20  # that decoding may hold at once, beside the file
     convert_colour: bool = False  # to sRGB, by the picture's own ICC profile; else its numbers are taken as sRGB's
+    scaled: bool = False  # a JPEG of more than twice the size that is asked for is shrunk while it is decoded
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from app.engine.allowance import allowed_cores
 from app.engine.runners.device import choose_device, to_precision
 from app.engine.runners.packing import pack_weights
 from app.imaging.decode import DecodeLimits
-from app.imaging.resample import preprocess, use_one_core
+from app.imaging.resample import preprocess
 from app.network.fold import fold_normalisation
 from app.network.vit import VisionTransformer
 from app.settings import Settings
@@ -103,7 +103,6 @@ def _decode_in_turn(bodies: Sequence[bytes], seconds: float) -> tuple[int, float
     """Images, seconds as the clock sees them, CPU seconds."""
     spec, limits = PreprocessSpec(), DecodeLimits()
     out = np.empty((spec.height, spec.width, 3), dtype=np.uint8)
-    use_one_core()
     for body in bodies:
         preprocess(body, spec, limits, out)
     started_at, cpu_at, images = time.monotonic(), time.thread_time(), 0

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from app.domain import PreprocessSpec
@@ -92,16 +91,6 @@ def test_what_is_cancelled_in_time_never_writes_and_keeps_no_bytes(gate: tuple[t
     blocker.result(10)
     pool.close()
     assert seen == [b"slow"]
-
-
-def test_its_threads_compute_on_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    cores: list[int] = []
-    monkeypatch.setattr("app.imaging.pool.preprocess", lambda *_: cores.append(torch.get_num_threads()))
-    pool = DecodePool(1, SPEC, DecodeLimits())
-    for cost in (SMALL, LARGE):
-        pool.submit(b"", cost, OUT).result(10)
-    pool.close()
-    assert cores == [1, 1]
 
 
 @pytest.mark.parametrize("large", [Price(3.0, 2**20), Price(0.001, 300 * 2**20)], ids=["long", "big"])
