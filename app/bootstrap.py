@@ -7,20 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from app.checkpoints.own import ModelPackage
-from app.checkpoints.sources import load_model
 from app.classifier import Classifier, ClassifierConfig
-from app.domain import ModelInfo
+from app.domain import Candidate, ModelInfo
 from app.engine.allowance import allowed_cores, allowed_memory_bytes
+from app.engine.choose import open_model
 from app.engine.client import EngineConfig, Observer
 from app.engine.engine import Engine
-from app.engine.runners.device import choose_device, to_precision
-from app.engine.runners.packing import pack_weights
-from app.engine.runners.torch import TorchRunner, TorchRunnerConfig
+from app.engine.opened import Opened, Wish
 from app.engine.slots import SlotPool
 from app.imaging.pool import DecodePool
 from app.imaging.price import DecodeLimits
-from app.network.fold import fold_normalisation
 from app.scheduling.policy import AdmissionPolicy, BatchPolicy
 from app.scheduling.scheduler import Scheduler
 from app.settings import Settings
@@ -38,22 +34,18 @@ async def open_classifier(
     On leaving, what was accepted is finished first. Raises SetupError if the model or device cannot be had.
     """
     settings = fitted(settings or Settings(), allowed_memory_bytes())
-    package = load_model(settings.model)
-    device, spec = choose_device(settings.device), package.preprocess
-    parameters = sum(p.numel() for p in package.network.parameters())  # as they are stored
-    fold_normalisation(package.network, spec)
-    network, dtype = to_precision(settings.precision, package.network, spec, device)
     cores = settings.threads or allowed_cores()
-    on_cpu = device.type == "cpu"
-    lanes = min(cores, 4) if on_cpu else 1
-    max_batch_size = settings.max_batch_size or (8 if on_cpu else 64)
+    wish = Wish(
+        *(settings.engine, settings.device, settings.precision, cores, settings.max_batch_size),
+        cache_directory=settings.cache_directory,
+    )
+    model = open_model(settings.model, wish)
+    spec, max_batch_size = model.description.preprocess, model.max_batch_size
     slots = SlotPool(settings.slots, spec.height, spec.width)
-    runner_config = TorchRunnerConfig(device, dtype, max_batch_size, cores, lanes, package.temperature)
-    info = _info(package, parameters, str(device), str(dtype).removeprefix("torch."))
-    del package  # with it the float32 weights, where another format is computed in
-    pack_weights(network, device, dtype)
+    runners = model.runners(slots.pixels)
+    lanes, info = len(runners), _info(model)
     engine = Engine(
-        [TorchRunner(network, slots.pixels, runner_config) for _ in range(lanes)],
+        runners,
         Scheduler(BatchPolicy(max_batch_size, settings.slots)),
         slots,
         EngineConfig(settings.stall_timeout_s, settings.drain_timeout_s, settings.warm_up_timeout_s),
@@ -70,9 +62,12 @@ async def open_classifier(
     config = ClassifierConfig(admission, settings.request_timeout_ms / 1000, settings.max_top_k)
     classifier = Classifier(info, engine, decoders, slots, config, observer)
     logger.info(
-        "%s on %s in %s, %d lanes, batches up to %d, slots %d = %.1f MiB",
-        *(info.name, info.device, info.precision, lanes, max_batch_size, settings.slots, slots.nbytes / 2**20),
+        "%s on %s by %s in %s, %d lanes, batches up to %d, slots %d = %.1f MiB",
+        *(info.name, info.device, info.engine, info.precision, lanes, max_batch_size),
+        *(settings.slots, slots.nbytes / 2**20),
     )
+    if info.candidates:
+        logger.info("chosen from: %s", "; ".join(map(_told, info.candidates)))
     engine.start()
     try:
         yield classifier
@@ -102,18 +97,29 @@ def fitted(settings: Settings, memory_bytes: int | None) -> Settings:
     return settings.model_copy(update=smaller)
 
 
-def _info(package: ModelPackage, parameters: int, device: str, precision: str) -> ModelInfo:
+def _info(model: Opened) -> ModelInfo:
+    description = model.description
     return ModelInfo(
-        name=package.name,
-        variant=package.architecture,
-        parameters=parameters,
-        labels=package.labels,
-        preprocess=package.preprocess,
-        sha256=package.sha256,
-        device=device,
-        precision=precision,
-        threshold=package.threshold,
-        notice=package.notice,
-        label_ids=package.label_ids,
-        source=package.source,
+        name=description.name,
+        variant=description.architecture,
+        parameters=model.parameters,
+        labels=description.labels,
+        preprocess=description.preprocess,
+        sha256=description.sha256,
+        device=model.device,
+        precision=model.precision,
+        threshold=description.threshold,
+        notice=description.notice,
+        label_ids=description.label_ids,
+        source=description.source,
+        engine=model.engine,
+        engine_reason=model.reason,
+        candidates=model.candidates,
+    )
+
+
+def _told(candidate: Candidate) -> str:
+    rate = f"{candidate.images_per_s:.0f} images/s" if candidate.images_per_s else "not measured"
+    return f"{candidate.engine} {candidate.precision} x{candidate.lanes} {rate}" + (
+        f" ({candidate.why_not})" if candidate.why_not else ""
     )

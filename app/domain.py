@@ -7,6 +7,7 @@ Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "ham
 CropMode = Literal["center", "squash", "border"]
 Confidence = Literal["high", "low"]
 Library = Literal["torchvision", "huggingface", "tensorflow"]
+Engine = Literal["openvino", "torch", "noop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,17 @@ class Classification:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A way to run a network that was considered; `images_per_s` and `why_not` as far as there is something to say."""
+
+    engine: Engine
+    precision: str
+    lanes: int = 1
+    images_per_s: float | None = None  # with all lanes busy
+    why_not: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What is being served."""
 
@@ -77,3 +89,6 @@ class ModelInfo:
     notice: str | None = None
     label_ids: tuple[str, ...] = field(default=(), repr=False)  # WordNet's, one a label, or none
     source: str | None = None  # hf-hub:owner/name@commit
+    engine: Engine = "torch"
+    engine_reason: str | None = None  # why it is this one
+    candidates: tuple[Candidate, ...] = ()  # what it was chosen from

@@ -26,7 +26,8 @@ VitServeError
     ├── UnknownVariant         no architecture of that name
     ├── PackageError           a model package that is missing, corrupt, mismatched or unsafe
     ├── HubError               a model that cannot be had from the hub
-    ├── DeviceError            a device or precision that this machine has not
+    ├── DeviceError            a device, engine or precision that this machine has not
+    ├── ExportFailed           a network that OpenVINO cannot run, or not as torch does
     └── DatasetError           training data that cannot be used
 """
 
@@ -200,6 +201,12 @@ class DeviceError(SetupError):
     """The device or precision asked for is not available on this machine."""
 
     code = "device_unavailable"
+
+
+class ExportFailed(SetupError):
+    """OpenVINO cannot run this network, or what it computes is not what torch does."""
+
+    code = "export_failed"
 
 
 class DatasetError(SetupError):

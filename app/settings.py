@@ -2,6 +2,7 @@
 
 import os
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -30,10 +31,27 @@ class Settings(BaseSettings):
         str,
         Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`auto` takes the first GPU if there is one."),
     ] = "auto"
-    precision: Annotated[
-        Literal["auto", "float32", "bfloat16", "float16"],
-        Field(description="`auto` takes bfloat16 where the device computes in it and its answers agree with float32."),
+    engine: Annotated[
+        Literal["auto", "openvino", "torch"],
+        Field(
+            description="`auto`: torch on a GPU; on a CPU OpenVINO and torch are measured at the first start, and the "
+            "faster one is taken."
+        ),
     ] = "auto"
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16", "int8"],
+        Field(
+            description="`auto` takes what is fastest and answers as float32 does: bfloat16 where the device computes "
+            "in it, int8 where the package carries it."
+        ),
+    ] = "auto"
+    cache_dir: Annotated[
+        str,
+        Field(
+            description="Where graphs made for OpenVINO are kept between starts; empty: `vit-serve` in "
+            "XDG_CACHE_HOME, by itself ~/.cache. If it cannot be written each start takes some seconds more."
+        ),
+    ] = ""
     threads: Annotated[
         int,
         Field(ge=0, le=1024, description="CPU cores to compute on; 0: all that this process may use."),
@@ -134,8 +152,8 @@ class Settings(BaseSettings):
     decode: Annotated[
         Literal["scaled", "exact"],
         Field(
-            description="`scaled` lets libjpeg shrink a large JPEG while it decodes, to no less than twice the size that "
-            "it is resized to: a telephone's photograph takes half the time, its pixels move by 0.3 of 255 on "
+            description="`scaled` lets libjpeg shrink a large JPEG while it decodes, to no less than twice the size "
+            "that it is resized to: a telephone's photograph takes half the time, its pixels move by 0.5 of 255 on "
             "average. `exact` decodes whole what has up to 16 megapixels."
         ),
     ] = "scaled"
@@ -173,6 +191,13 @@ class Settings(BaseSettings):
             description="Seconds between closing the port and the end of the process; what is in flight is then told.",
         ),
     ] = 20.0
+
+    @property
+    def cache_directory(self) -> Path:
+        """The directory meant by `cache_dir`."""
+        if self.cache_dir:
+            return Path(self.cache_dir).expanduser()
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vit-serve"
 
 
 def misspelt_variables() -> dict[str, str]:

@@ -69,8 +69,8 @@ def run(args: Namespace) -> int:
 def _into_package(args: Namespace) -> int:
     from app.checkpoints import hub
     from app.checkpoints.load import read_checkpoint
+    from app.checkpoints.located import from_hub
     from app.checkpoints.own import save_package
-    from app.checkpoints.sources import from_hub
     from app.package.whole import written_whole
 
     if args.destination.exists():

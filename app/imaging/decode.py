@@ -34,7 +34,8 @@ def decode(data: bytes | bytearray, limits: DecodeLimits, at_least: AtLeast | No
     """Reads the first frame of an image as upright RGB; transparent parts show white.
 
     The format is sniffed from the bytes. A picture over LARGE_PX, and any JPEG where the limits say `scaled`, is shrunk
-    on the way to no less than `at_least` says; any other is exact. Raises EmptyBody, NotAnImage, TooManyPixels or CorruptImage.
+    on the way to no less than `at_least` says; any other is exact. Raises EmptyBody, NotAnImage, TooManyPixels or
+    CorruptImage.
     """
     header = read_header(data)
     check(header, limits)

@@ -1,4 +1,4 @@
-"""Owns one pass of a resize in vector instructions, as Pillow computes it within ±1; does not choose passes or crops."""
+"""Owns one pass of a resize in vector instructions, within ±1 of Pillow; does not choose passes or crops."""
 
 from typing import Final
 

@@ -31,8 +31,7 @@ def fold_normalisation(network: VisionTransformer, spec: PreprocessSpec) -> None
         if isinstance(layer, ConvNorm):
             layer.fuse()
     first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
-    if first is None:  # a network without a forward pass
-        return
+    assert first is not None
     if isinstance(network.pos_embed, AxisTables):
         network.pos_embed = nn.Parameter(network.pos_embed(), requires_grad=False)
     mean, std = (torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (spec.mean, spec.std))

@@ -20,6 +20,7 @@ from app.package.variants import Gelu, Position, Standardization, ViTConfig, var
 
 CONFIG_NAME: Final = "config.json"
 WEIGHTS_NAME: Final = "model.safetensors"
+EMBEDDED: Final = Path(__file__).parent / "pretrained"  # the package that is served by default
 _CHOICES: Final = {"position": get_args(Position), "gelu": get_args(Gelu), "standardization": get_args(Standardization)}
 _MAX_CONFIG_BYTES: Final = 32 * 2**20  # labels of 21,843 classes take 2
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from app.cli.main import main
-from app.cli.models import count_parameters, list_models
+from app.cli.models import list_models
 from app.errors import PackageError
 from app.network.vit import VisionTransformer
+from app.package.parameters import count_parameters
 from app.package.variants import VARIANTS, Position, ViTConfig, variant
 from tests.training.pictures import write_files
 

@@ -1,0 +1,86 @@
+"""Owns the child process in which a model's graphs are made; the serving process never imports torch for it.
+
+It is started as `python -m app.engine.make` with an Order as JSON on standard input, and answers with a Made as JSON in
+the last line of standard output.
+"""
+
+import importlib.util
+import json
+import subprocess
+import sys
+import traceback
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from app import errors
+from app.domain import Candidate
+from app.errors import ExportFailed, VitServeError
+
+_TIMEOUT_S: Final = 1800
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Make the graphs of `model` in `directory`, None: do not; then measure torch in each of `precisions`."""
+
+    model: str
+    key: str
+    directory: str | None
+    precisions: tuple[str, ...]
+    cores: int
+    lanes: int
+    max_batch_size: int
+    seconds: float  # to measure each for
+
+
+def torch_is_installed() -> bool:
+    """Whether `make` can do anything; torch is not imported to find out."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def make(order: Order) -> tuple[Candidate, ...]:
+    """Has it done by a child; returns how fast torch is. Raises ExportFailed and what `load_model` raises."""
+    command = [sys.executable, "-m", "app.engine.make"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        try:
+            out, err = child.communicate(json.dumps(asdict(order)).encode(), _TIMEOUT_S)
+        except BaseException as error:  # also a SIGTERM to this process, which then shall not wait for the child
+            child.kill()
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise ExportFailed(f"exporting took longer than {_TIMEOUT_S} s") from error
+            raise
+    try:
+        answer: dict[str, Any] = json.loads(out.rpartition(b"\n")[2] or out.strip().rpartition(b"\n")[2])
+    except ValueError as error:
+        last = err.decode(errors="replace").strip().rpartition("\n")[2]
+        raise ExportFailed(f"the exporting process ended with {child.returncode}: {last or 'no reason'}") from error
+    if answer.get("error"):
+        kind: type[VitServeError] = getattr(errors, answer["error"], ExportFailed)
+        raise kind(answer["message"])
+    return tuple(Candidate(**each) for each in answer["candidates"])
+
+
+def _main() -> int:
+    """In the child."""
+    import torch
+
+    from app.engine.make_here import make_here
+
+    document = json.load(sys.stdin)
+    order = Order(**{**document, "precisions": tuple(document["precisions"])})
+    torch.set_num_threads(order.cores)
+    try:
+        answer: dict[str, Any] = {"candidates": [asdict(each) for each in make_here(order)]}
+    except VitServeError as error:
+        answer = {"error": type(error).__name__, "message": str(error)}
+    except OSError as error:
+        answer = {"error": "ExportFailed", "message": f"the graphs cannot be written: {error.strerror or error}"}
+    except Exception as error:
+        traceback.print_exc()
+        answer = {"error": "ExportFailed", "message": f"{type(error).__name__}: {error}"}
+    sys.stdout.write("\n" + json.dumps(answer))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

@@ -1,0 +1,51 @@
+"""Owns the making of graphs and the measuring of torch, in whatever process; does not know that it is a child's."""
+
+import copy
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+
+from app.checkpoints.own import ModelPackage
+from app.checkpoints.sources import load_model
+from app.domain import Candidate
+from app.engine.make import Order
+from app.engine.measure import images_per_second
+from app.engine.runners.torch import TorchRunner, TorchRunnerConfig
+from app.graphs.agreement import disagreement
+from app.graphs.build import write_graphs
+from app.graphs.export import logits_of
+from app.graphs.folder import write_description
+from app.graphs.probes import probes
+from app.network.fold import fold_normalisation
+from app.package.description import PackageDescription
+
+
+def make_here(order: Order) -> list[Candidate]:
+    """Raises ExportFailed, OSError and what `load_model` raises."""
+    package = load_model(order.model)
+    if order.directory:
+        directory = Path(order.directory)
+        description = PackageDescription(**{f.name: getattr(package, f.name) for f in fields(PackageDescription)})
+        directory.mkdir(parents=True, exist_ok=True)
+        write_description(directory, description, sum(p.numel() for p in package.network.parameters()))
+        write_graphs(package, order.key, directory)
+    else:
+        fold_normalisation(package.network, package.preprocess)
+    return [_measure(package, precision, order) for precision in order.precisions]
+
+
+def _measure(package: ModelPackage, precision: str, order: Order) -> Candidate:
+    """How fast torch is in a number format, and whether its answers are those of float32."""
+    dtype = getattr(torch, precision)
+    network = package.network if dtype == torch.float32 else copy.deepcopy(package.network).to(dtype)
+    pictures = probes(package.preprocess)
+    config = TorchRunnerConfig(
+        torch.device("cpu"), dtype, order.max_batch_size, order.cores, order.lanes, package.temperature
+    )
+    runners = [TorchRunner(network, pictures, config) for _ in range(order.lanes)]
+    rate = images_per_second(runners, order.seconds)
+    why_not = None
+    if dtype != torch.float32:
+        why_not = disagreement(logits_of(package.network, pictures), logits_of(network, pictures), package.temperature)
+    return Candidate("torch", precision, order.lanes, round(rate, 1), why_not)

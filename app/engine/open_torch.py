@@ -1,0 +1,32 @@
+"""Owns a model run by torch, from its name to its runners; does not choose torch."""
+
+from dataclasses import fields
+
+from app.checkpoints.sources import load_model
+from app.engine.client import Runner
+from app.engine.opened import Opened, Wish
+from app.engine.runners.device import choose_device, to_precision
+from app.engine.runners.torch import TorchRunner, TorchRunnerConfig
+from app.graphs.folder import Pixels
+from app.network.fold import fold_normalisation
+from app.package.description import PackageDescription
+
+
+def open_torch(name: str, wish: Wish) -> Opened:
+    """Loads a model onto the device that was asked for. Raises what `load_model` raises, and DeviceError."""
+    device = choose_device(wish.device)
+    package = load_model(name)
+    parameters = sum(p.numel() for p in package.network.parameters())  # as they are stored
+    fold_normalisation(package.network, package.preprocess)
+    network, dtype = to_precision(wish.precision, package.network, package.preprocess, device)
+    on_gpu = device.type == "cuda"
+    lanes = 1 if on_gpu else wish.lanes
+    batch_size = wish.batch_size(on_gpu=on_gpu)
+    config = TorchRunnerConfig(device, dtype, batch_size, wish.cores, lanes, package.temperature)
+    description = PackageDescription(**{each.name: getattr(package, each.name) for each in fields(PackageDescription)})
+    del package  # with it the float32 weights, where another format is computed in
+
+    def runners(pixels: Pixels) -> list[Runner]:
+        return [TorchRunner(network, pixels, config) for _ in range(lanes)]
+
+    return Opened(description, parameters, "torch", str(device), str(dtype).removeprefix("torch."), batch_size, runners)

@@ -1,0 +1,86 @@
+"""Owns the measuring of a model's graphs on this CPU and the choice among all candidates; makes and keeps nothing."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from app.domain import Candidate
+from app.engine.measure import images_per_second
+from app.engine.opened import Wish
+from app.engine.runners.openvino import CPU, CompiledGraph, OpenVINORunner, infer
+from app.errors import ExportFailed
+from app.graphs.agreement import disagreement
+from app.graphs.folder import Logits, Pixels
+
+FLOATS: Final = ("float32", "bfloat16")
+INT8: Final = "int8"
+_MEASURE_S: Final = 0.3
+_BUDGET_S: Final = 4.0  # from the first; what is not measured then is not chosen
+_INT8_GAIN: Final = 1.1  # below it the loss of exactness, small as it is, is not worth it
+
+
+class Proven(NamedTuple):
+    """Graphs by the format of their weights, with pictures and the logits that each graph gave where it was made."""
+
+    paths: Mapping[str, Path]
+    probes: Pixels
+    logits: Mapping[str, Logits]
+    temperature: float
+
+
+def candidates(proven: Proven, wish: Wish, cpu: CPU) -> list[Candidate]:
+    """Measures what the wish allows: first each number format, then the best of them with other numbers of lanes."""
+    until = time.monotonic() + _BUDGET_S
+    first = [Candidate("openvino", each, wish.lanes) for each in _formats(proven, wish, cpu)]
+    found = [_measure(proven, candidate, wish, cpu, until) for candidate in first]
+    if (best := _best(found)) is not None:
+        others = [lanes for lanes in (8, 4, 2, 1) if lanes <= wish.cores and lanes != wish.lanes]
+        found += [_measure(proven, replace(best, lanes=lanes), wish, cpu, until) for lanes in others]
+    return found
+
+
+def choose(found: Sequence[Candidate]) -> Candidate:
+    """The fastest whose answers are right; int8 only if faster by a tenth. Raises ExportFailed if there is none."""
+    exact = _best(each for each in found if each.precision != INT8)
+    int8 = _best(each for each in found if each.precision == INT8)
+    if exact is None and int8 is None:
+        raise ExportFailed("; ".join(f"{each.precision}: {each.why_not}" for each in found))
+    if exact is None or (int8 and _rate(int8) >= _INT8_GAIN * _rate(exact)):
+        assert int8 is not None
+        return int8
+    return exact
+
+
+def computes_in(precision: str, cpu: CPU) -> str:
+    """What a graph's layers in float compute in."""
+    return ("bfloat16" if cpu.bfloat16 else "float32") if precision == INT8 else precision
+
+
+def _formats(proven: Proven, wish: Wish, cpu: CPU) -> list[str]:
+    if wish.precision != "auto":
+        return [wish.precision]
+    floats = FLOATS if cpu.bfloat16 else FLOATS[:1]
+    return [*(floats if FLOATS[0] in proven.paths else ()), *((INT8,) if INT8 in proven.paths else ())]
+
+
+def _measure(proven: Proven, candidate: Candidate, wish: Wish, cpu: CPU, until: float) -> Candidate:
+    if time.monotonic() > until:
+        return replace(candidate, images_per_s=None, why_not="not measured, there was no time left")
+    weights = INT8 if candidate.precision == INT8 else FLOATS[0]
+    graph = CompiledGraph(proven.paths[weights], computes_in(candidate.precision, cpu), wish.cores, candidate.lanes)
+    expected, exact = proven.logits[weights], candidate.precision == FLOATS[0]
+    why_not = disagreement(expected, infer(graph.request(), proven.probes), proven.temperature, exact)
+    batch_size = wish.batch_size(on_gpu=False)
+    runners = [OpenVINORunner(graph, proven.probes, batch_size, proven.temperature) for _ in range(candidate.lanes)]
+    rate = images_per_second(runners, _MEASURE_S)
+    return replace(candidate, images_per_s=round(rate, 1), why_not=why_not)
+
+
+def _best(found: Iterable[Candidate]) -> Candidate | None:
+    return max((each for each in found if each.why_not is None and each.images_per_s), key=_rate, default=None)
+
+
+def _rate(candidate: Candidate) -> float:
+    return candidate.images_per_s or 0.0

@@ -1,0 +1,37 @@
+"""Owns whether two computations of a network say the same; does not run any."""
+
+from typing import Final
+
+import numpy as np
+
+from app.graphs.folder import Logits
+
+_TIE: Final = 0.02  # two classes whose scores are this close have no order worth defending
+_SAME: Final = 0.02  # largest difference of a score
+_EXACT: Final = 1e-4  # largest difference of a logit in float32, of logits of this size or smaller
+
+
+def disagreement(expected: Logits, found: Logits, temperature: float, exact: bool = False) -> str | None:
+    """Why `found` (n, classes) will not do for `expected`; None if it does. `exact`: as float32 of float32.
+
+    Another class may go first only where both are nearly tied, and no score may differ by more than 0.02.
+    """
+    difference = np.abs(found - expected)
+    if not np.isfinite(found).all():
+        return "it gives what is no number"
+    if exact and difference.max() > _EXACT * max(1.0, float(np.abs(expected).max())):
+        return f"a logit differs by {difference.max():.2g}"
+    scores, others = _softmax(expected / temperature), _softmax(found / temperature)
+    rows = np.arange(len(scores))
+    lead = scores.max(axis=1) - scores[rows, others.argmax(axis=1)]
+    if (lead > _TIE).any():
+        return f"it names another class first, one whose score is {lead.max():.3f} lower"
+    if (apart := float(np.abs(scores - others).max())) > _SAME:
+        return f"a score differs by {apart:.3f}"
+    return None
+
+
+def _softmax(logits: Logits) -> Logits:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    scores: Logits = powers / powers.sum(axis=1, keepdims=True)
+    return scores

@@ -1,0 +1,81 @@
+"""Owns the way from a network in torch to a graph that OpenVINO reads; does not run or keep it."""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from app.errors import ExportFailed
+from app.graphs.folder import Logits, Pixels
+from app.graphs.library import openvino
+from app.network.fold import PIXEL_OFFSET
+from app.network.vit import VisionTransformer
+
+_AS_TORCH: Final = 1e-4  # largest difference of logits in float32, of those of this size or smaller
+
+
+class _FromPixels(nn.Module):
+    """The network behind what decoders write: uint8 (batch, height, width, 3)."""
+
+    def __init__(self, network: VisionTransformer) -> None:
+        super().__init__()
+        self.network = network
+        self._dtype = next(network.parameters()).dtype
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """→ logits (batch, classes)."""
+        logits: Tensor = self.network(pixels.permute(0, 3, 1, 2).to(self._dtype) - PIXEL_OFFSET)
+        return logits
+
+
+@torch.inference_mode()
+def logits_of(network: VisionTransformer, pixels: Pixels) -> Logits:
+    """What a network that takes pixels (see `fold_normalisation`) gives in torch, one picture at a time."""
+    forward = _FromPixels(network)
+    return np.concatenate([forward(torch.from_numpy(picture[None])).float().numpy() for picture in pixels])
+
+
+def export(network: VisionTransformer, probes: Pixels, destination: Path) -> Logits:
+    """Writes the graph of a float32 network that takes pixels, for batches of any size; returns torch's logits.
+
+    Raises ExportFailed where the network cannot be expressed or what comes out of it differs, and OSError.
+    """
+    expected = logits_of(network, probes)
+    model = _convert(network, probes)
+    found = _run(model, probes)
+    difference = float(np.abs(found - expected).max())
+    if not difference <= _AS_TORCH * max(1.0, float(np.abs(expected).max())):  # also of what is no number
+        raise ExportFailed(f"OpenVINO's logits differ from torch's by {difference:.2g}")
+    try:
+        openvino.save_model(model, destination, compress_to_fp16=False)
+    except RuntimeError as error:  # a full disk
+        raise OSError(f"{destination}: cannot be written: {error}") from error
+    return expected
+
+
+def _convert(network: VisionTransformer, probes: Pixels) -> "openvino.Model":
+    example = torch.from_numpy(probes[:2].copy())
+    # What tracing warns of are decisions by sizes that no request changes, and what it logs concerns other frameworks.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.inference_mode():
+            warnings.simplefilter("ignore")
+            module = _FromPixels(network).eval()
+            model = openvino.convert_model(module, example_input=example, input=[-1, *example.shape[1:]])
+    except Exception as error:  # whatever a converter stumbles over
+        reason = str(error).strip().partition("\n")[0]
+        raise ExportFailed(f"OpenVINO cannot express this network: {type(error).__name__}: {reason}") from error
+    model.inputs[0].get_tensor().set_names({"pixels"})
+    model.outputs[0].get_tensor().set_names({"logits"})
+    return model
+
+
+def _run(model: "openvino.Model", pixels: Pixels) -> Logits:
+    """In batches of one and of the rest: the batch must not have become a constant."""
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    parts = [compiled([part])[0].copy() for part in (pixels[:1], pixels[1:])]
+    return np.concatenate(parts)
