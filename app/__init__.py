@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from app.version import VERSION
+
 if TYPE_CHECKING:
     from app.bootstrap import open_classifier as open_classifier
     from app.classifier import Classifier as Classifier
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from app.errors import VitServeError as VitServeError
     from app.settings import Settings as Settings
 
-__version__: Final = "0.1.0"
+__version__: Final = VERSION
 
 # Loaded on first use, so that `vit-serve --help` does not wait for torch.
 _HOME: Final = {

@@ -28,6 +28,7 @@ VitServeError
     ├── HubError               a model that cannot be had from the hub
     ├── DeviceError            a device, engine or precision that this machine has not
     ├── ExportFailed           a network that OpenVINO cannot run, or not as torch does
+    ├── QuantizationFailed     an int8 graph that cannot be made, or does not hold
     └── DatasetError           training data that cannot be used
 """
 
@@ -207,6 +208,12 @@ class ExportFailed(SetupError):
     """OpenVINO cannot run this network, or what it computes is not what torch does."""
 
     code = "export_failed"
+
+
+class QuantizationFailed(SetupError):
+    """No int8 graph could be made of a network, or none that is as good; the message has the figures."""
+
+    code = "quantization_failed"
 
 
 class DatasetError(SetupError):

@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
-import app
 from app.checkpoints import hub
 from app.errors import PackageError
 from app.package.config import CONFIG_NAME, EMBEDDED, file_sha256, read_json
 from app.package.description import PackageDescription, read_description
 from app.package.parameters import count_parameters
 from app.package.variants import ViTConfig, variant
+from app.version import VERSION
 
 NOOP: Final = "noop"
 RANDOM: Final = "random"
@@ -37,7 +37,7 @@ def locate(source: str) -> Located:
     kind, _, rest = source.partition(":")
     if kind == RANDOM:
         variant(rest)  # that there is one
-        return Located(source, _digest(source, app.__version__))
+        return Located(source, _digest(source, VERSION))
     path, snapshot = find(source)
     try:
         located = _located(path, snapshot.source if snapshot else source)
@@ -88,7 +88,7 @@ def _located(path: Path, name: str) -> Located:
         description, shape = read_description(path)
         return Located(name, graph_key(description, shape), path, description, count_parameters(shape))
     files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix in _READ and p.is_file())
-    return Located(name, _digest(*(f"{file.name} {file_sha256(file)}" for file in files), app.__version__))
+    return Located(name, _digest(*(f"{file.name} {file_sha256(file)}" for file in files), VERSION))
 
 
 def _digest(*texts: str) -> str:

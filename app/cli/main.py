@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import app
-from app.cli import classify, convert, evaluate, inspect, models, serve, train
+from app.cli import build, classify, convert, evaluate, inspect, models, quantize, serve, train
 from app.errors import VitServeError
 
 _DESCRIPTION: Final = "Serves Vision Transformers: a photograph goes in, the most likely classes come out."
@@ -39,6 +39,8 @@ COMMANDS: Final = {
     ),
     "train": Command("make a model package from a folder or zip of images", train.configure, train.run),
     "convert": Command("make a model package of another library's weights, or back", convert.configure, convert.run),
+    "build": Command("make a model package that is served without torch", build.configure, build.run),
+    "quantize": Command("make a model package in int8, with proof", quantize.configure, quantize.run),
     "inspect": Command("show what a model is made of and where it looks", inspect.configure, inspect.run),
     "models": Command("list what can be served and how to name it", models.configure, models.run),
 }

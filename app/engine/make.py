@@ -1,14 +1,13 @@
-"""Owns the child process in which a model's graphs are made; the serving process never imports torch for it.
+"""Owns the order to a child process to make a model's graphs; the serving process never imports torch for it.
 
-It is started as `python -m app.engine.make` with an Order as JSON on standard input, and answers with a Made as JSON in
-the last line of standard output.
+It is started as `python -m app.engine.make_here` with an Order as JSON on standard input, and answers in the last line
+of standard output with {"candidates": …} or {"error": class of `errors`, "message": …}.
 """
 
 import importlib.util
 import json
 import subprocess
 import sys
-import traceback
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -40,7 +39,7 @@ def torch_is_installed() -> bool:
 
 def make(order: Order) -> tuple[Candidate, ...]:
     """Has it done by a child; returns how fast torch is. Raises ExportFailed and what `load_model` raises."""
-    command = [sys.executable, "-m", "app.engine.make"]
+    command = [sys.executable, "-m", "app.engine.make_here"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         try:
             out, err = child.communicate(json.dumps(asdict(order)).encode(), _TIMEOUT_S)
@@ -58,29 +57,3 @@ def make(order: Order) -> tuple[Candidate, ...]:
         kind: type[VitServeError] = getattr(errors, answer["error"], ExportFailed)
         raise kind(answer["message"])
     return tuple(Candidate(**each) for each in answer["candidates"])
-
-
-def _main() -> int:
-    """In the child."""
-    import torch
-
-    from app.engine.make_here import make_here
-
-    document = json.load(sys.stdin)
-    order = Order(**{**document, "precisions": tuple(document["precisions"])})
-    torch.set_num_threads(order.cores)
-    try:
-        answer: dict[str, Any] = {"candidates": [asdict(each) for each in make_here(order)]}
-    except VitServeError as error:
-        answer = {"error": type(error).__name__, "message": str(error)}
-    except OSError as error:
-        answer = {"error": "ExportFailed", "message": f"the graphs cannot be written: {error.strerror or error}"}
-    except Exception as error:
-        traceback.print_exc()
-        answer = {"error": "ExportFailed", "message": f"{type(error).__name__}: {error}"}
-    sys.stdout.write("\n" + json.dumps(answer))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_main())

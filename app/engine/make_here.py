@@ -1,8 +1,12 @@
-"""Owns the making of graphs and the measuring of torch, in whatever process; does not know that it is a child's."""
+"""Owns the child process that makes graphs and measures torch; does not know who started it."""
 
 import copy
-from dataclasses import fields
+import json
+import sys
+import traceback
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,6 +16,7 @@ from app.domain import Candidate
 from app.engine.make import Order
 from app.engine.measure import images_per_second
 from app.engine.runners.torch import TorchRunner, TorchRunnerConfig
+from app.errors import VitServeError
 from app.graphs.agreement import disagreement
 from app.graphs.build import write_graphs
 from app.graphs.export import logits_of
@@ -49,3 +54,24 @@ def _measure(package: ModelPackage, precision: str, order: Order) -> Candidate:
     if dtype != torch.float32:
         why_not = disagreement(logits_of(package.network, pictures), logits_of(network, pictures), package.temperature)
     return Candidate("torch", precision, order.lanes, round(rate, 1), why_not)
+
+
+def _main() -> int:
+    document = json.load(sys.stdin)
+    order = Order(**{**document, "precisions": tuple(document["precisions"])})
+    torch.set_num_threads(order.cores)
+    try:
+        answer: dict[str, Any] = {"candidates": [asdict(each) for each in make_here(order)]}
+    except VitServeError as error:
+        answer = {"error": type(error).__name__, "message": str(error)}
+    except OSError as error:
+        answer = {"error": "ExportFailed", "message": f"the graphs cannot be written: {error.strerror or error}"}
+    except Exception as error:
+        traceback.print_exc()
+        answer = {"error": "ExportFailed", "message": f"{type(error).__name__}: {error}"}
+    sys.stdout.write("\n" + json.dumps(answer))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

@@ -14,8 +14,8 @@ from app.domain import Candidate
 from app.engine.client import Runner
 from app.engine.make import Order, make, torch_is_installed
 from app.engine.opened import Opened, Wish
-from app.engine.rank import FLOATS, INT8, Proven, candidates, choose, computes_in
-from app.engine.runners.openvino import CPU, CompiledGraph, OpenVINORunner, this_cpu
+from app.engine.rank import FLOATS, INT8, Proven, candidates, choose, compiled, weights_of
+from app.engine.runners.openvino import CPU, OpenVINORunner, this_cpu
 from app.errors import ExportFailed, PackageError
 from app.graphs.cache import Cache
 from app.graphs.folder import GRAPHS_NAME, Graphs, Logits, OtherFormat, Pixels, read_description, read_graphs
@@ -55,9 +55,7 @@ def open_openvino(located: Located, wish: Wish) -> Opened | Chosen:
             raise
         if chosen.best.engine == "torch":
             return chosen
-        weights = INT8 if chosen.best.precision == INT8 else FLOATS[0]
-        how = computes_in(chosen.best.precision, cpu)
-        graph = CompiledGraph(proven.paths[weights], how, wish.cores, chosen.best.lanes)
+        graph = compiled(proven.paths[weights_of(chosen.best.precision)], chosen.best, wish.cores)
     batch_size = wish.batch_size(on_gpu=False)
 
     def runners(pixels: Pixels) -> list[Runner]:

@@ -15,7 +15,8 @@ from app.graphs.agreement import disagreement
 from app.graphs.folder import Logits, Pixels
 
 FLOATS: Final = ("float32", "bfloat16")
-INT8: Final = "int8"
+INT8: Final = "int8"  # weights and activations of most layers; alone, the others compute in float32
+_INT8S: Final = ("int8", "int8+bfloat16")
 _MEASURE_S: Final = 0.3
 _BUDGET_S: Final = 4.0  # from the first; what is not measured then is not chosen
 _INT8_GAIN: Final = 1.1  # below it the loss of exactness, small as it is, is not worth it
@@ -34,17 +35,17 @@ def candidates(proven: Proven, wish: Wish, cpu: CPU) -> list[Candidate]:
     """Measures what the wish allows: first each number format, then the best of them with other numbers of lanes."""
     until = time.monotonic() + _BUDGET_S
     first = [Candidate("openvino", each, wish.lanes) for each in _formats(proven, wish, cpu)]
-    found = [_measure(proven, candidate, wish, cpu, until) for candidate in first]
+    found = [_measure(proven, candidate, wish, until) for candidate in first]
     if (best := _best(found)) is not None:
         others = [lanes for lanes in (8, 4, 2, 1) if lanes <= wish.cores and lanes != wish.lanes]
-        found += [_measure(proven, replace(best, lanes=lanes), wish, cpu, until) for lanes in others]
+        found += [_measure(proven, replace(best, lanes=lanes), wish, until) for lanes in others]
     return found
 
 
 def choose(found: Sequence[Candidate]) -> Candidate:
     """The fastest whose answers are right; int8 only if faster by a tenth. Raises ExportFailed if there is none."""
-    exact = _best(each for each in found if each.precision != INT8)
-    int8 = _best(each for each in found if each.precision == INT8)
+    exact = _best(each for each in found if each.precision not in _INT8S)
+    int8 = _best(each for each in found if each.precision in _INT8S)
     if exact is None and int8 is None:
         raise ExportFailed("; ".join(f"{each.precision}: {each.why_not}" for each in found))
     if exact is None or (int8 and _rate(int8) >= _INT8_GAIN * _rate(exact)):
@@ -53,23 +54,31 @@ def choose(found: Sequence[Candidate]) -> Candidate:
     return exact
 
 
-def computes_in(precision: str, cpu: CPU) -> str:
-    """What a graph's layers in float compute in."""
-    return ("bfloat16" if cpu.bfloat16 else "float32") if precision == INT8 else precision
+def weights_of(precision: str) -> str:
+    """Which graph computes in a number format."""
+    return INT8 if precision in _INT8S else FLOATS[0]
+
+
+def compiled(path: Path, candidate: Candidate, cores: int) -> CompiledGraph:
+    """The candidate's graph, ready to run."""
+    computes_in = FLOATS[1] if candidate.precision.endswith(FLOATS[1]) else FLOATS[0]
+    return CompiledGraph(path, computes_in, cores, candidate.lanes)
 
 
 def _formats(proven: Proven, wish: Wish, cpu: CPU) -> list[str]:
+    """The fastest first, as a rule: what comes late may find no time left."""
+    int8 = _INT8S if cpu.bfloat16 else _INT8S[:1]
     if wish.precision != "auto":
-        return [wish.precision]
+        return list(int8) if wish.precision == INT8 else [wish.precision]
     floats = FLOATS if cpu.bfloat16 else FLOATS[:1]
-    return [*(floats if FLOATS[0] in proven.paths else ()), *((INT8,) if INT8 in proven.paths else ())]
+    return [*(int8 if INT8 in proven.paths else ()), *(floats[::-1] if FLOATS[0] in proven.paths else ())]
 
 
-def _measure(proven: Proven, candidate: Candidate, wish: Wish, cpu: CPU, until: float) -> Candidate:
+def _measure(proven: Proven, candidate: Candidate, wish: Wish, until: float) -> Candidate:
     if time.monotonic() > until:
         return replace(candidate, images_per_s=None, why_not="not measured, there was no time left")
-    weights = INT8 if candidate.precision == INT8 else FLOATS[0]
-    graph = CompiledGraph(proven.paths[weights], computes_in(candidate.precision, cpu), wish.cores, candidate.lanes)
+    weights = weights_of(candidate.precision)
+    graph = compiled(proven.paths[weights], candidate, wish.cores)
     expected, exact = proven.logits[weights], candidate.precision == FLOATS[0]
     why_not = disagreement(expected, infer(graph.request(), proven.probes), proven.temperature, exact)
     batch_size = wish.batch_size(on_gpu=False)

@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import app
 from app.errors import PackageError
 from app.graphs.folder import FORMAT, Graphs, read_graphs
 from app.graphs.library import openvino
 from app.package.config import read_json
 from app.package.whole import written_whole
+from app.version import VERSION
 
 logger = logging.getLogger(__name__)
-_VERSION: Final = f"{app.__version__}-{FORMAT}-{openvino.__version__.partition('-')[0]}"
+_VERSION: Final = f"{VERSION}-{FORMAT}-{openvino.__version__.partition('-')[0]}"
 
 
 class Cache:

@@ -5,7 +5,7 @@ import os
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, NoReturn
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from app.domain import PreprocessSpec
 from app.errors import DatasetError, RequestError
-from app.imaging.decode import DecodeLimits
+from app.imaging.decode import DecodeLimits, Pixels
 from app.imaging.resample import preprocess
 from app.training.broken import BrokenFile, listing
 
@@ -71,12 +71,12 @@ def load_dataset(
             raise DatasetError(
                 f"{path}: found {len(files.names)} images, {len(numbers)} classes; at least two classes are needed"
             )
-        names, images = _pixels(files, spec, progress, skipped)
+        names, pixels = read_pixels(files, files.names, spec, progress, skipped)
         targets = [numbers[class_of(name)] for name in names]
         if gone := sorted(numbers.keys() - {class_of(name) for name in names}):
             of_class = [file for file in skipped or () if class_of(file.name) == gone[0]]
             raise DatasetError(f"{path}: not one image of class {gone[0]!r} can be read:\n{listing(of_class)}")
-    return Dataset(images, torch.tensor(targets), tuple(numbers))
+    return Dataset(_channels_first(pixels), torch.tensor(targets), tuple(numbers))
 
 
 def load_images(
@@ -92,38 +92,47 @@ def load_images(
     with ImageFiles(path) as files:
         if not files.names:
             raise DatasetError(f"{path}: holds no image files")
-        names, images = _pixels(files, spec, progress, skipped)
+        names, pixels = read_pixels(files, files.names, spec, progress, skipped)
     if not names:
         raise DatasetError(f"{path}: not one of its images can be read:\n{listing(skipped or ())}")
-    return images
+    return _channels_first(pixels)
 
 
-def _pixels(
-    files: "ImageFiles", spec: PreprocessSpec, progress: Progress, skipped: list[BrokenFile] | None
-) -> tuple[list[str], Tensor]:
-    """The names that can be read, and their pixels as serving would see them.
+def read_pixels(
+    files: "ImageFiles",
+    names: Sequence[str],
+    spec: PreprocessSpec,
+    progress: Progress = lambda done, total: None,
+    skipped: list[BrokenFile] | None = None,
+) -> tuple[list[str], Pixels]:
+    """Those of the names that can be read, and their pixels as serving would see them, (n, height, width, 3).
 
-    Raises DatasetError after the last file, so that it can name all that are broken and not the first alone.
+    Broken files as in `load_dataset`. Raises DatasetError after the last file, so that it can name all that are broken
+    and not the first alone.
     """
-    images = np.empty((len(files.names), spec.height, spec.width, 3), dtype=np.uint8)
-    data, names, broken = files.path.resolve().name, list[str](), list[BrokenFile]()
-    for i, name in enumerate(files.names):
+    images = np.empty((len(names), spec.height, spec.width, 3), dtype=np.uint8)
+    data, found, broken = files.path.resolve().name, list[str](), list[BrokenFile]()
+    for i, name in enumerate(names):
         try:
-            preprocess(files.read(name), spec, DecodeLimits(), images[len(names)])
-            names.append(name)
+            preprocess(files.read(name), spec, DecodeLimits(), images[len(found)])
+            found.append(name)
         except RequestError as error:
             broken.append(BrokenFile(data, name, str(error)))
         except DatasetError as error:
             broken.append(BrokenFile(data, name, f"cannot be read: {_cause(error)}"))
-        progress(i + 1, len(files.names))
+        progress(i + 1, len(names))
     if skipped is not None:
         skipped += broken
     elif broken:
         raise DatasetError(
-            f"{files.path}: {len(broken):,} of {len(files.names):,} images cannot be read; --skip-broken leaves such "
+            f"{files.path}: {len(broken):,} of {len(names):,} images cannot be read; --skip-broken leaves such "
             f"files out:\n{listing(broken)}"
         )
-    return names, torch.from_numpy(images[: len(names)]).permute(0, 3, 1, 2).contiguous()
+    return found, images[: len(found)]
+
+
+def _channels_first(pixels: Pixels) -> Tensor:
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
 
 def _cause(error: DatasetError) -> str:
