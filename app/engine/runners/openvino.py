@@ -2,6 +2,7 @@
 
 import math
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,11 @@ from app.graphs.folder import Logits, Pixels
 from app.graphs.library import openvino
 
 _HINTS: Final = {"float32": "f32", "bfloat16": "bf16"}
-# A graph is compiled a second time so that one image alone gets all cores; one whose weights are larger is not.
+# A graph is compiled a second time so that one image alone gets all cores: for 25 MB and the weights. Not where the
+# weights are larger than this, or an image takes a core less than that.
 _TWICE_BELOW_BYTES: Final = 128 * 2**20
+_TWICE_ABOVE_S: Final = 0.003
+_TIMED: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +61,24 @@ class CompiledGraph:
         }
         try:
             self._lanes = core.compile_model(model, "CPU", {**shared, "NUM_STREAMS": lanes})
+            one_core_s = self._time(model.inputs[0].partial_shape)
             small = path.with_suffix(".bin").stat().st_size < _TWICE_BELOW_BYTES
-            alone = core.compile_model(model, "CPU", {**shared, "NUM_STREAMS": 1}) if lanes > 1 and small else None
+            twice = lanes > 1 and small and one_core_s > _TWICE_ABOVE_S
+            alone = core.compile_model(model, "CPU", {**shared, "NUM_STREAMS": 1}) if twice else None
         except RuntimeError as error:
             raise DeviceError(f"{path}: OpenVINO cannot compile it for this CPU: {_reason(error)}") from error
         self._alone = alone.create_infer_request() if alone else None
         self._alone_lock = threading.Lock()
+
+    def _time(self, shape: "openvino.PartialShape") -> float:
+        """Seconds that a lane takes for one image."""
+        request, picture = self.request(), np.zeros([1, *(each.get_length() for each in shape[1:])], np.uint8)
+        took = list[float]()
+        for _ in range(_TIMED):  # the first makes the kernels, and the next finds caches cold
+            started_at = time.perf_counter()
+            infer(request, picture)
+            took.append(time.perf_counter() - started_at)
+        return min(took)
 
     def request(self) -> "openvino.InferRequest":
         """What one lane runs its batches with."""
@@ -84,7 +100,11 @@ def infer(request: "openvino.InferRequest", pixels: Pixels) -> Logits:
 
 
 class OpenVINORunner:
-    """One lane. The compiled graph is shared between lanes; batches of any size run without compiling again."""
+    """One lane. The compiled graph is shared between lanes.
+
+    Batches of any size run without compiling again, but each size that ever ran keeps machine code and buffers, some
+    10 MB. So few sizes run: powers of two, of which any batch is made.
+    """
 
     def __init__(self, graph: CompiledGraph, pixels: Pixels, max_batch_size: int, temperature: float) -> None:
         self.max_batch_size = max_batch_size
@@ -97,8 +117,9 @@ class OpenVINORunner:
 
         Raises InferenceFailed if what comes out are no numbers.
         """
-        for size in range(self.max_batch_size, 0, -1):
-            self.run([0] * size, [1] * size, alone=False)
+        for size in parts(2 * self.max_batch_size - 1):
+            if size <= self.max_batch_size:
+                self.run([0] * size, [1] * size, alone=False)
         for _ in range(2):  # the first call with a size also makes its kernels
             [best] = self.run([0], [1], alone=True)
         if not math.isfinite(best.scores[0]):
@@ -109,8 +130,17 @@ class OpenVINORunner:
         """The best classes of each slot, as many as `top_ks` says."""
         batch = self._batch[: len(slots)]
         np.take(self._pixels, slots, axis=0, out=batch, mode="clip")  # other modes copy twice
-        logits = self._graph.run_alone(self._request, batch) if alone else infer(self._request, batch)
-        return best_classes(logits, self._temperature, top_ks)
+        done, logits = 0, list[Logits]()
+        for size in parts(len(slots)):
+            part = batch[done : done + size]
+            logits.append(self._graph.run_alone(self._request, part) if alone else infer(self._request, part))
+            done += size
+        return best_classes(np.concatenate(logits), self._temperature, top_ks)
+
+
+def parts(size: int) -> list[int]:
+    """A batch's size as powers of two, descending: 7 → 4, 2, 1."""
+    return [1 << bit for bit in reversed(range(size.bit_length())) if size >> bit & 1]
 
 
 def _reason(error: RuntimeError) -> str:
