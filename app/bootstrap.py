@@ -43,7 +43,8 @@ async def open_classifier(
     spec, max_batch_size = model.description.preprocess, model.max_batch_size
     slots = SlotPool(settings.slots, spec.height, spec.width)
     runners = model.runners(slots.pixels)
-    lanes, info = len(runners), _info(model)
+    lanes = len(runners)
+    info = _info(model, lanes)
     engine = Engine(
         runners,
         Scheduler(BatchPolicy(max_batch_size, settings.slots)),
@@ -97,7 +98,7 @@ def fitted(settings: Settings, memory_bytes: int | None) -> Settings:
     return settings.model_copy(update=smaller)
 
 
-def _info(model: Opened) -> ModelInfo:
+def _info(model: Opened, lanes: int) -> ModelInfo:
     description = model.description
     return ModelInfo(
         name=description.name,
@@ -113,13 +114,12 @@ def _info(model: Opened) -> ModelInfo:
         label_ids=description.label_ids,
         source=description.source,
         engine=model.engine,
+        lanes=lanes,
         engine_reason=model.reason,
         candidates=model.candidates,
     )
 
 
 def _told(candidate: Candidate) -> str:
-    rate = f"{candidate.images_per_s:.0f} images/s" if candidate.images_per_s else "not measured"
-    return f"{candidate.engine} {candidate.precision} x{candidate.lanes} {rate}" + (
-        f" ({candidate.why_not})" if candidate.why_not else ""
-    )
+    what = candidate.why_not or f"{candidate.images_per_s or 0:.0f} images/s"
+    return f"{candidate.engine} {candidate.precision} x{candidate.lanes}: {what}"

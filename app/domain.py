@@ -90,5 +90,6 @@ class ModelInfo:
     label_ids: tuple[str, ...] = field(default=(), repr=False)  # WordNet's, one a label, or none
     source: str | None = None  # hf-hub:owner/name@commit
     engine: Engine = "torch"
+    lanes: int = 1  # batches at once
     engine_reason: str | None = None  # why it is this one
     candidates: tuple[Candidate, ...] = ()  # what it was chosen from

@@ -113,6 +113,16 @@ class PreprocessOut(BaseModel):
     library: str = Field("torchvision", description="Whose rounding and kernels.")
 
 
+class CandidateOut(BaseModel):
+    """A way to run the network that was considered."""
+
+    engine: str
+    precision: str
+    lanes: int = Field(description="Batches at once.")
+    images_per_s: float | None = Field(None, description="Measured with all lanes busy, when the engine was chosen.")
+    why_not: str | None = Field(None, description="Why it was out of the question, such as other answers.")
+
+
 class ModelOut(BaseModel):
     """What is being served."""
 
@@ -128,6 +138,10 @@ class ModelOut(BaseModel):
     notice: str | None = None
     label_ids: list[str] = Field([], description="WordNet's ids, one a label, where the labels are ImageNet's.")
     source: str | None = Field(None, description="`hf-hub:owner/name@commit` of a model from a hub.")
+    engine: str = Field(description="What computes: openvino, torch, or noop without a network.")
+    lanes: int = Field(description="Batches at once.")
+    engine_reason: str | None = Field(None, description="Why it is this engine, where it was not the fastest.")
+    candidates: list[CandidateOut] = Field([], description="What the engine was chosen from.")
 
 
 class StatusOut(BaseModel):

@@ -30,7 +30,7 @@ def open_model(name: str, wish: Wish) -> Opened:
         return _open_torch(name, wish)
     if name == NOOP:
         return _open_noop(wish)
-    reason = "it was asked for"
+    reason = "it was asked for" if wish.engine == "torch" else None
     if wish.engine == "auto" and wish.device == "auto" and _may_have_gpu():
         opened = _open_torch(name, wish)
         if opened.device != "cpu":

@@ -3,10 +3,11 @@
 import copy
 import json
 import sys
+import time
 import traceback
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -20,10 +21,12 @@ from app.errors import VitServeError
 from app.graphs.agreement import disagreement
 from app.graphs.build import write_graphs
 from app.graphs.export import logits_of
-from app.graphs.folder import write_description
+from app.graphs.folder import Logits, write_description
 from app.graphs.probes import probes
 from app.network.fold import fold_normalisation
 from app.package.description import PackageDescription
+
+_BUDGET_S: Final = 2.0  # after which no further number format is measured
 
 
 def make_here(order: Order) -> list[Candidate]:
@@ -34,26 +37,30 @@ def make_here(order: Order) -> list[Candidate]:
         description = PackageDescription(**{f.name: getattr(package, f.name) for f in fields(PackageDescription)})
         directory.mkdir(parents=True, exist_ok=True)
         write_description(directory, description, sum(p.numel() for p in package.network.parameters()))
-        write_graphs(package, order.key, directory)
+        expected = write_graphs(package, order.key, directory)
     else:
         fold_normalisation(package.network, package.preprocess)
-    return [_measure(package, precision, order) for precision in order.precisions]
+        expected = logits_of(package.network, probes(package.preprocess))
+    until = time.monotonic() + _BUDGET_S
+    return [_measure(package, precision, expected, order, until) for precision in order.precisions]
 
 
-def _measure(package: ModelPackage, precision: str, order: Order) -> Candidate:
+def _measure(package: ModelPackage, precision: str, expected: Logits, order: Order, until: float) -> Candidate:
     """How fast torch is in a number format, and whether its answers are those of float32."""
-    dtype = getattr(torch, precision)
-    network = package.network if dtype == torch.float32 else copy.deepcopy(package.network).to(dtype)
-    pictures = probes(package.preprocess)
+    candidate = Candidate("torch", precision, order.lanes)
+    if time.monotonic() > until:
+        return replace(candidate, why_not="not measured, there was no time left")
+    dtype, pictures = getattr(torch, precision), probes(package.preprocess)
+    network = package.network
+    if dtype != torch.float32:
+        network = copy.deepcopy(network).to(dtype)
+        if why_not := disagreement(expected, logits_of(network, pictures), package.temperature):
+            return replace(candidate, why_not=why_not)
     config = TorchRunnerConfig(
         torch.device("cpu"), dtype, order.max_batch_size, order.cores, order.lanes, package.temperature
     )
     runners = [TorchRunner(network, pictures, config) for _ in range(order.lanes)]
-    rate = images_per_second(runners, order.seconds)
-    why_not = None
-    if dtype != torch.float32:
-        why_not = disagreement(logits_of(package.network, pictures), logits_of(network, pictures), package.temperature)
-    return Candidate("torch", precision, order.lanes, round(rate, 1), why_not)
+    return replace(candidate, images_per_s=round(images_per_second(runners, order.seconds), 1))
 
 
 def _main() -> int:

@@ -43,7 +43,7 @@ def open_openvino(located: Located, wish: Wish) -> Opened | Chosen:
     chosen = _remembered(cache, name)
     with ExitStack() as drafts:
         try:
-            graphs, torch_rates = _graphs(located, wish, cache, carried, drafts, measured=chosen is not None)
+            graphs, torch_rates = _graphs(located, wish, cpu, cache, carried, drafts, measured=chosen is not None)
             description, parameters = _description(located, graphs)
             proven = _proven(graphs, carried, description.temperature)
             if chosen is None:
@@ -101,7 +101,7 @@ def _remembered(cache: Cache, name: str) -> Chosen | None:
 
 
 def _graphs(
-    located: Located, wish: Wish, cache: Cache, carried: Graphs | None, drafts: ExitStack, *, measured: bool
+    located: Located, wish: Wish, cpu: CPU, cache: Cache, carried: Graphs | None, drafts: ExitStack, *, measured: bool
 ) -> tuple[Graphs, tuple[Candidate, ...]]:
     """The graphs that are needed, made where there are none, and how fast torch is unless all is measured."""
     needed = INT8 if wish.precision == INT8 else FLOATS[0]
@@ -111,7 +111,8 @@ def _graphs(
     installed = torch_is_installed()
     precisions: tuple[str, ...] = ()
     if installed and wish.engine == "auto" and not measured:
-        precisions = FLOATS if wish.precision == "auto" else tuple({wish.precision} & set(FLOATS))
+        native = reversed(FLOATS) if cpu.bfloat16 else FLOATS[:1]
+        precisions = tuple(native) if wish.precision == "auto" else tuple({wish.precision} & set(FLOATS))
     if graphs is not None and not precisions:
         return graphs, ()
     if graphs is None and not installed:

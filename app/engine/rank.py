@@ -80,11 +80,11 @@ def _measure(proven: Proven, candidate: Candidate, wish: Wish, until: float) -> 
     weights = weights_of(candidate.precision)
     graph = compiled(proven.paths[weights], candidate, wish.cores)
     expected, exact = proven.logits[weights], candidate.precision == FLOATS[0]
-    why_not = disagreement(expected, infer(graph.request(), proven.probes), proven.temperature, exact)
+    if why_not := disagreement(expected, infer(graph.request(), proven.probes), proven.temperature, exact):
+        return replace(candidate, images_per_s=None, why_not=why_not)
     batch_size = wish.batch_size(on_gpu=False)
     runners = [OpenVINORunner(graph, proven.probes, batch_size, proven.temperature) for _ in range(candidate.lanes)]
-    rate = images_per_second(runners, _MEASURE_S)
-    return replace(candidate, images_per_s=round(rate, 1), why_not=why_not)
+    return replace(candidate, images_per_s=round(images_per_second(runners, _MEASURE_S), 1))
 
 
 def _best(found: Iterable[Candidate]) -> Candidate | None:

@@ -11,7 +11,7 @@ from app.checkpoints.own import ModelPackage, save_package
 from app.checkpoints.sources import load_model
 from app.errors import ExportFailed
 from app.graphs.export import export
-from app.graphs.folder import GRAPHS_NAME, Graphs, read_graphs, write_manifest, write_probes
+from app.graphs.folder import GRAPHS_NAME, Graphs, Logits, read_graphs, write_manifest, write_probes
 from app.graphs.library import openvino
 from app.graphs.probes import probes
 from app.network.fold import fold_normalisation
@@ -47,8 +47,10 @@ def build_package(name: str, draft: Path) -> tuple[PackageDescription, str]:
     return description, key
 
 
-def write_graphs(package: ModelPackage, made_of: str, directory: Path, carried: Graphs | None = None) -> None:
+def write_graphs(package: ModelPackage, made_of: str, directory: Path, carried: Graphs | None = None) -> Logits:
     """Fills a folder with the float32 graph of a model, whose network is folded in doing so; `carried` is kept.
+
+    Returns torch's logits of the probes.
 
     Raises ExportFailed where OpenVINO cannot run the network, and OSError.
     """
@@ -63,6 +65,7 @@ def write_graphs(package: ModelPackage, made_of: str, directory: Path, carried: 
     }
     write_probes(directory, pictures, logits)
     write_manifest(directory, made_of, versions())
+    return logits[FLOAT]
 
 
 def leave_out_float(package: Path, made_of: str) -> None:

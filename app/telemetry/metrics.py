@@ -112,10 +112,20 @@ class Metrics:
         gauge = Gauge(
             "vit_model_info",
             "The model that is served; always 1.",
-            ["name", "sha256", "device", "precision"],
+            ["name", "sha256", "device", "engine", "precision"],
             registry=self.registry,
         )
-        gauge.labels(info.name, info.sha256 or "", info.device, info.precision).set(1)
+        gauge.labels(info.name, info.sha256 or "", info.device, info.engine, info.precision).set(1)
+        rates = Gauge(
+            "vit_model_candidate_images_per_second",
+            "How fast each way to run the model was when the engine was chosen; chosen: it is this one.",
+            ["engine", "precision", "lanes", "chosen"],
+            registry=self.registry,
+        )
+        for each in info.candidates:
+            if each.images_per_s is not None:
+                chosen = (each.engine, each.precision, each.lanes) == (info.engine, info.precision, info.lanes)
+                rates.labels(each.engine, each.precision, str(each.lanes), str(chosen).lower()).set(each.images_per_s)
 
     def render(self) -> bytes:
         """Everything in Prometheus' text format."""

@@ -21,7 +21,6 @@ from app.checkpoints.sources import load_model
 from app.domain import PreprocessSpec
 from app.engine.allowance import allowed_cores
 from app.engine.runners.device import choose_device, to_precision
-from app.engine.runners.packing import pack_weights
 from app.imaging.decode import DecodeLimits
 from app.imaging.resample import preprocess
 from app.network.fold import fold_normalisation
@@ -35,7 +34,6 @@ def as_served(model: str) -> tuple[VisionTransformer, PreprocessSpec, torch.devi
     device, spec = choose_device(settings.device), package.preprocess
     fold_normalisation(package.network, spec)
     network, dtype = to_precision(settings.precision, package.network, spec, device)
-    pack_weights(network, device, dtype)
     return network, spec, device, dtype
 
 
