@@ -22,6 +22,7 @@ from app.scheduling.scheduler import Scheduler
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
+_BURST: Final = 1.6  # times the longest wait, for a burst that passes
 _PROCESS_BYTES: Final = 512 * 2**20  # Python, torch, a small model and its batches
 
 
@@ -41,13 +42,13 @@ async def open_classifier(
     )
     model = open_model(settings.model, wish)
     spec, max_batch_size = model.description.preprocess, model.max_batch_size
-    slots = SlotPool(settings.slots, spec.height, spec.width)
+    slots = SlotPool(_slots(settings, allowed_memory_bytes(), 3 * spec.height * spec.width), spec.height, spec.width)
     runners = model.runners(slots.pixels)
     lanes = len(runners)
     info = _info(model, lanes)
     engine = Engine(
         runners,
-        Scheduler(BatchPolicy(max_batch_size, settings.slots)),
+        Scheduler(BatchPolicy(max_batch_size, len(slots.pixels))),
         slots,
         EngineConfig(settings.stall_timeout_s, settings.drain_timeout_s, settings.warm_up_timeout_s),
         observer,
@@ -55,7 +56,8 @@ async def open_classifier(
     # Two rounds of batches, or one request, are let in whatever the rate: below that, refusals to clients that ask
     # again at once cost the lanes their cores, the measured rate sinks, and more is refused.
     always_admit = max(2 * lanes * max_batch_size, settings.max_images_per_request)
-    admission = AdmissionPolicy(settings.max_wait_ms / 1000, always_admit)
+    max_wait_s = settings.max_wait_ms / 1000
+    admission = AdmissionPolicy(max_wait_s, always_admit, _BURST * max_wait_s)
     limits = DecodeLimits(
         *(settings.max_pixels, settings.max_decode_bytes, settings.color == "convert", settings.decode == "scaled")
     )
@@ -65,7 +67,7 @@ async def open_classifier(
     logger.info(
         "%s on %s by %s in %s, %d lanes, batches up to %d, slots %d = %.1f MiB",
         *(info.name, info.device, info.engine, info.precision, lanes, max_batch_size),
-        *(settings.slots, slots.nbytes / 2**20),
+        *(len(slots.pixels), slots.nbytes / 2**20),
     )
     if info.candidates:
         logger.info("chosen from: %s", "; ".join(map(_told, info.candidates)))
@@ -86,7 +88,7 @@ def fitted(settings: Settings, memory_bytes: int | None) -> Settings:
     """
     if memory_bytes is None:
         return settings
-    free = max(memory_bytes - _PROCESS_BYTES, memory_bytes // 4)
+    free = _free(memory_bytes)
     fitting = {"max_bodies_bytes": max(free // 6, settings.max_body_bytes), "max_decode_bytes": free // 3}
     smaller = {
         name: most
@@ -96,6 +98,18 @@ def fitted(settings: Settings, memory_bytes: int | None) -> Settings:
     if smaller:
         logger.info("memory is limited to %.0f MiB, so: %s", memory_bytes / 2**20, smaller)
     return settings.model_copy(update=smaller)
+
+
+def _slots(settings: Settings, memory_bytes: int | None, image_bytes: int) -> int:
+    """How many slots; where nobody has said so, and memory is limited, in no more than an eighth of what is free."""
+    if memory_bytes is None or "slots" in settings.model_fields_set:
+        return settings.slots
+    return max(min(settings.slots, _free(memory_bytes) // 8 // image_bytes), settings.max_images_per_request)
+
+
+def _free(memory_bytes: int) -> int:
+    """What a limit leaves over beside the process."""
+    return max(memory_bytes - _PROCESS_BYTES, memory_bytes // 4)
 
 
 def _info(model: Opened, lanes: int) -> ModelInfo:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from app.errors import DeadlineExceeded, Draining, EngineFailed, InvalidTopK, No
 from app.imaging.pool import DecodePool, Examined
 from app.imaging.price import Price
 from app.scheduling.job import Job
-from app.scheduling.policy import AdmissionPolicy, admit, expected_wait_s
+from app.scheduling.policy import AdmissionPolicy, admit, expected_wait_s, is_short
 from app.scheduling.room import RoomQueue
 
 _DEFAULT_TOP_K: Final = 5
@@ -51,6 +52,7 @@ class Classifier:
         self._ids = itertools.count()
         self._draining = False
         self.closes_at: float | None = None  # on the monotonic clock
+        self._short_at = -math.inf  # when the queue was last short
         self._waiting = RoomQueue()
         slots.on_release = self._waiting.room
 
@@ -221,7 +223,11 @@ class Classifier:
         return expected_wait_s(self._slots.in_use, self._seconds_per_image)
 
     def _retry_after(self, timeout_s: float, decode_wait_s: float = 0.0) -> float | None:
-        return admit(self._slots.in_use, self._seconds_per_image, timeout_s, self._config.admission, decode_wait_s)
+        policy, now = self._config.admission, time.monotonic()
+        if is_short(self._expected_wait_s(), policy):
+            self._short_at = now
+        calm = now - self._short_at <= policy.calm_s
+        return admit(self._slots.in_use, self._seconds_per_image, timeout_s, policy, decode_wait_s, calm)
 
 
 def _overloaded(retry_after_s: float) -> Overloaded:

@@ -4,13 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
 from app.bootstrap import fitted, open_classifier
 from app.checkpoints.own import ModelPackage, save_package
 from app.domain import PreprocessSpec
-from app.engine.runners.packing import pack_weights
 from app.errors import DeviceError, PackageError, UnknownVariant
 from app.network.vit import VisionTransformer
 from app.package.variants import variant
@@ -51,24 +49,6 @@ def test_random_weights_are_the_same_every_time() -> None:
             return [p.score for p in (await classifier.classify(picture(), top_k=10)).predictions]
 
     assert asyncio.run(scores()) == pytest.approx(asyncio.run(scores()), abs=1e-6)
-
-
-def test_the_network_that_runs_is_packed_and_still_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    packed: list[torch.dtype] = []
-
-    def pack(network: VisionTransformer, device: torch.device, dtype: torch.dtype) -> None:
-        packed.append(dtype)
-        pack_weights(network, device, dtype)
-
-    monkeypatch.setattr("app.bootstrap.pack_weights", pack)
-
-    async def run() -> None:
-        async with open_classifier(Settings(model="embedded", device="cpu")) as classifier:
-            assert classifier.info.parameters > 3_000_000
-            assert classifier.info.precision == str(packed[0]).removeprefix("torch.")
-
-    asyncio.run(run())
-    assert len(packed) == 1
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,12 @@ def test_training_and_serving_the_result(place: Path, tmp_path: Path) -> None:
     command = [part.replace(".venv/bin", str(BIN)).replace("runs/", f"{place}/runs/") for part in serve.split()]
     with running([*command, "--port", "{port}"], tmp_path / "log") as server:
         assert server.get_json("/v1/model")["labels"] == ["blue", "red"]
+    [build] = [c for c in COMMANDS if " build " in c]
+    assert "mine-built" in run(build.replace(".venv/bin", str(BIN)), place)
+    [quantize] = [c for c in COMMANDS if " quantize " in c]
+    for i, colour in product(range(40), ("red", "blue")):
+        Image.new("RGB", (32, 32), colour).save(place / "images" / colour / f"more{i}.png")
+    assert "accuracy (top-1): 100.00%, 100.00%" in run(quantize.replace(".venv/bin", str(BIN)), place)
 
 
 def test_the_command_line_and_the_library_agree(place: Path) -> None:
@@ -96,7 +102,7 @@ def test_inspecting_draws(place: Path) -> None:
 
 
 def test_no_command_is_left_untested() -> None:
-    known = ("make ", "curl ", "echo ", ".venv/bin/vit-serve ")
+    known = ("make ", "curl ", "echo ", ".venv/bin/vit-serve ", ".venv/bin/pip install -c constraints.txt -e '.[")
     assert COMMANDS and all(command.startswith(known) for command in COMMANDS)
 
 

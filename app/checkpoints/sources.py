@@ -22,7 +22,7 @@ def load_model(source: str, *, for_training: bool = False) -> ModelPackage:
     Raises PackageError, HubError or UnknownVariant.
     """
     if source == NOOP:
-        raise PackageError("`noop` has no network: it is for measuring a server without one")
+        raise PackageError("noop has no network: it is for measuring a server without one")
     kind, _, rest = source.partition(":")
     if kind == RANDOM:
         return _random(rest)

@@ -51,8 +51,6 @@ def run(args: Namespace) -> int:
         raise ArgumentError(None, "--image is for the pictures: say with --out where to write them")
     photographs = list(_photographs(args.images))
     package = load_model(args.model, for_training=True)  # a head that cannot classify may be looked at
-    if package.architecture == "noop":
-        raise SetupError("noop has no network: there is nothing to inspect")
     facts = {**_facts(package), **asdict(summarise(package.network.config))}
     pictures = _draw(package, photographs, args.out) if args.out else []
     if args.json:

@@ -12,6 +12,7 @@ from typing import Final
 from app.engine.client import EngineConfig, NullObserver, Observer, Outcome, Runner, Scores, Status
 from app.engine.slots import SlotPool
 from app.errors import DeadlineExceeded, EngineFailed, InferenceFailed, VitServeError
+from app.pace import Pace
 from app.scheduling.job import Job
 from app.scheduling.scheduler import Scheduler
 
@@ -42,7 +43,7 @@ class Engine:
         self._futures: dict[int, asyncio.Future[Outcome]] = {}
         self._busy_since: dict[int, float] = {}
         self._warming_since: dict[int, float] = {}
-        self._seconds_per_image = 0.0
+        self._pace = Pace(len(runners))
         self._cold = len(runners)
         self._lanes = [
             threading.Thread(target=self._lane, args=(i, runner), name=f"engine-{i}", daemon=True)
@@ -75,7 +76,7 @@ class Engine:
     @property
     def seconds_per_image(self) -> float:
         """Measured: how often an image leaves when all lanes are busy, 0 before the first; a running average."""
-        return self._seconds_per_image
+        return self._pace.seconds_per_image
 
     async def submit(self, job: Job) -> Outcome:
         """Queues a job and waits for its answer; if the waiter is cancelled, so is the job while it waits.
@@ -161,9 +162,7 @@ class Engine:
         ]
 
     def _observe(self, jobs: Sequence[Job], started_at: float, inference_s: float) -> None:
-        per_image = inference_s / len(jobs) / len(self._lanes)
-        old = self._seconds_per_image
-        self._seconds_per_image = per_image if old == 0.0 else old + 0.2 * (per_image - old)
+        self._pace.add(len(jobs), inference_s)
         self._observer.batch(len(jobs))
         for job in jobs:
             self._observer.stage("queue", started_at - job.submitted_at)

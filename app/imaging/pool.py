@@ -15,8 +15,8 @@ from app.imaging.decode import Pixels
 from app.imaging.header import read_header
 from app.imaging.price import DecodeLimits, Price, check, price
 from app.imaging.resample import preprocess
+from app.pace import Pace
 
-_SHARE_OF_THE_NEWEST: Final = 0.05  # images of one service differ much
 # A telephone's usual 12 megapixels are below both; a bomb of 50 bytes is ten times above.
 _LARGE_S: Final = 0.2
 _LARGE_BYTES: Final = 128 * 2**20
@@ -117,7 +117,7 @@ class DecodePool:
         self._large_bytes = min(_LARGE_BYTES, limits.max_bytes // 4)
         self._ordinary = _Lane(self, "decode", threads, limits.max_bytes // 2, nice=0)
         self._large = _Lane(self, "decode-large", max(threads // 2, 1), limits.max_bytes, nice=_NICE)
-        self._seconds_per_image = 0.0
+        self._pace = Pace(threads)
 
     def examine(self, data: bytes | bytearray) -> Examined:
         """What decoding would cost, by the header alone, in under a millisecond whatever the bytes are.
@@ -151,8 +151,7 @@ class DecodePool:
         else:
             settle = partial(task.future.set_result, None)
         if measured:
-            per_image = (time.perf_counter() - started_at) / self._ordinary.threads
-            self._seconds_per_image += _SHARE_OF_THE_NEWEST * (per_image - self._seconds_per_image)
+            self._pace.add(1, time.perf_counter() - started_at)
         return settle
 
     def wait_s(self, cost: Price) -> float:
@@ -161,8 +160,8 @@ class DecodePool:
 
     @property
     def seconds_per_image(self) -> float:
-        """Measured: how often an ordinary image leaves when all threads are busy; a running average, from 0 on."""
-        return self._seconds_per_image
+        """Measured: how often an ordinary image leaves when all threads are busy, 0 before the first."""
+        return self._pace.seconds_per_image
 
     @property
     def running_bytes(self) -> int:

@@ -42,10 +42,16 @@ def plan(waiting: Collection[Job], now: float, policy: BatchPolicy, idle_lanes: 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionPolicy:
-    """When to refuse at the door. `always_admit` images may be inside whatever the measured rate says."""
+    """When to refuse at the door. `always_admit` images may be inside whatever the measured rate says.
+
+    `burst_wait_s` is what may be waited for where the queue was short within the last `calm_s`: random arrivals come in
+    bursts that pass by themselves, and only a queue that does not get short again is too much work.
+    """
 
     max_wait_s: float = 0.5
     always_admit: int = 16
+    burst_wait_s: float = 0.5
+    calm_s: float = 1.0
 
 
 def expected_wait_s(in_flight: int, seconds_per_image: float) -> float:
@@ -53,15 +59,25 @@ def expected_wait_s(in_flight: int, seconds_per_image: float) -> float:
     return in_flight * seconds_per_image
 
 
+def is_short(wait_s: float, policy: AdmissionPolicy) -> bool:
+    """Whether a queue is so short that what made it longer before was a burst."""
+    return wait_s <= policy.max_wait_s / 4
+
+
 def admit(
-    in_flight: int, seconds_per_image: float, timeout_s: float, policy: AdmissionPolicy, decode_wait_s: float = 0.0
+    in_flight: int,
+    seconds_per_image: float,
+    timeout_s: float,
+    policy: AdmissionPolicy,
+    decode_wait_s: float = 0.0,
+    calm: bool = False,
 ) -> float | None:
     """None to let one more image in; else the seconds after which it is worth trying again.
 
-    Refused is what would wait longer than `max_wait_s`, or than its own timeout: an answer that comes too
-    late costs as much as one in time. `decode_wait_s` is what a large picture waits for those before it.
+    Refused is what would wait longer than `max_wait_s`, `burst_wait_s` while `calm`, or than its own timeout: an answer
+    that comes too late costs as much as one in time. `decode_wait_s` is what a large picture waits for those before it.
     """
-    allowed_s = min(policy.max_wait_s, timeout_s)
+    allowed_s = min(policy.burst_wait_s if calm else policy.max_wait_s, timeout_s)
     if decode_wait_s > allowed_s:
         return decode_wait_s - allowed_s
     if in_flight < policy.always_admit:

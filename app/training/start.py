@@ -94,8 +94,6 @@ def load_start(source: str, recipe: Recipe) -> Start:
     Or the file of an EfficientNet-Lite0, for the backbone of a recipe's variant that has one.
     Raises what `load_model` raises; SetupError if there is no network in it, or the recipe does not go with it.
     """
-    if source == "noop":
-        raise SetupError("noop has no network that could be trained")
     if takes_backbone(source, recipe):
         return _load_backbone(Path(source).expanduser(), recipe)
     package = load_model(source, for_training=True)

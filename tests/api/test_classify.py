@@ -8,6 +8,7 @@ import pytest
 
 from app.api.schemas import ClassifyManyOut, ClassifyOut, ErrorOut
 from app.imaging.price import Price
+from app.pace import Pace
 from tests.api.conftest import MODEL, picture, service
 
 URL = "/v1/classify"
@@ -213,7 +214,8 @@ async def test_refused_before_the_body_is_read() -> None:
         large = {**scope, "headers": [(b"content-length", b"5000")]}
         await s.app(large, receive, send)
         assert [m["status"] for m in sent if "status" in m] == [413]
-        s.classifier._engine._seconds_per_image = 10.0  # type: ignore[attr-defined]
+        s.classifier._engine._pace = Pace(1)  # type: ignore[attr-defined]
+        s.classifier._engine._pace.add(1, 10.0)  # type: ignore[attr-defined]
         taken = [s.classifier._slots.take() for _ in range(20)]
         sent.clear()
         await s.app({**scope, "headers": []}, receive, send)

@@ -99,13 +99,13 @@ def test_a_model_that_cannot_warm_up_ends_it_with_1(monkeypatch: pytest.MonkeyPa
     def broken(self: object) -> None:
         raise RuntimeError("no memory for a single image")
 
-    monkeypatch.setattr("app.engine.runners.torch.TorchRunner.warm_up", broken)
+    monkeypatch.setattr("app.engine.runners.noop.NoopRunner.warm_up", broken)
     assert run(Settings(model="noop", port=0)) == 1
 
 
 def test_a_warm_up_that_hangs_ends_it_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
     hold = threading.Event()
-    monkeypatch.setattr("app.engine.runners.torch.TorchRunner.warm_up", lambda self: hold.wait(30))
+    monkeypatch.setattr("app.engine.runners.noop.NoopRunner.warm_up", lambda self: hold.wait(30))
     settings = Settings(model="noop", port=0, warm_up_timeout_s=0.1, failed_grace_s=0.1, drain_timeout_s=0.5)
     assert run(settings) == 1
     hold.set()

@@ -25,7 +25,7 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Options come from the test alone."""
     for name in list(os.environ):
-        if name.upper().startswith("VIT_"):
+        if name.upper().startswith("VIT_") and name != "VIT_CACHE_DIR":  # which is not the user's
             monkeypatch.delenv(name)
 
 
@@ -69,7 +69,7 @@ def vit_serve() -> Command:
         return subprocess.run(
             [sys.executable, "-m", "app", *map(str, arguments)],
             cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "VIT_ENGINE": "torch", **environment},
             capture_output=True,
             text=True,
             timeout=50,

@@ -67,7 +67,7 @@ def test_untrained_weights_are_called_so(capsys: pytest.CaptureFixture[str]):
     ("arguments", "code", "told"),
     [
         (["nowhere"], 1, "'nowhere' is neither"),
-        (["noop"], 1, "noop has no network: there is nothing to inspect"),
+        (["noop"], 1, "noop has no network: it is for measuring a server without one"),
         (["embedded", "--image", "a.png"], 2, "say with --out where to write them"),
         (["embedded", "--image", "gone.png", "--out", "out"], 1, "gone.png: No such file or directory"),
         (["embedded", "--image", "notes.txt", "--out", "out"], 1, "notes.txt: the bytes are not an image"),
