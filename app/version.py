@@ -1,4 +1,4 @@
-"""Owns the version of this software."""
+"""Owns the version of this software; does not read it from anywhere."""
 
 from typing import Final
 

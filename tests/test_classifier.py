@@ -27,6 +27,7 @@ from app.errors import (
 from app.imaging.pool import DecodePool
 from app.imaging.price import DecodeLimits
 from app.imaging.resample import preprocess
+from app.pace import Pace
 from app.scheduling.policy import AdmissionPolicy, BatchPolicy
 from app.scheduling.scheduler import Scheduler
 from tests.engine.test_engine import until
@@ -172,7 +173,8 @@ def test_a_wait_too_long_is_refused_with_the_time_to_come_back(slower: str) -> N
         async with place(max_wait_s=0.5, always_admit=2) as p:
             tasks = await fill(p, 3)
             await until(lambda: sum(map(len, p.runner.batches)) + p.engine.queue_depth == 3)  # all are decoded
-            getattr(p, slower)._pace.add(1, 0.2 * getattr(p, slower)._pace._lanes)
+            pace = getattr(p, slower)._pace = Pace(1)
+            pace.add(1, 0.2)
             with pytest.raises(Overloaded) as caught:
                 p.classifier.check_admission()
             assert caught.value.retry_after_s == pytest.approx(0.1)

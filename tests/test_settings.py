@@ -19,7 +19,7 @@ def test_environment_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         ("port", 70000),
         ("device", "tpu"),
         ("device", "cuda:x"),
-        ("precision", "int8"),
+        ("precision", "int4"),
         ("max_wait_ms", 0),
         ("request_timeout_ms", -1),
         ("slots", 0),

@@ -61,7 +61,7 @@ def configure(parser: ArgumentParser) -> None:
         default="table",
         help="table for people (the default); json as the HTTP interface answers, with the path added; csv",
     )
-    add_settings(parser, ("model", "device", "precision"))
+    add_settings(parser, ("model", "device", "engine", "precision"))
     parser.epilog = (
         "The exit code is 0 if every image was classified and 1 if one was not; the others are still answered."
     )

@@ -63,7 +63,7 @@ def configure(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object for programs instead of tables")
     parser.add_argument("--out", type=Path, metavar="DIR", help="also write confusion.png and reliability.png there")
-    add_settings(parser, ("device", "precision"))
+    add_settings(parser, ("device", "engine", "precision"))
     parser.epilog = "The exit code is 0 if every image was answered and 1 if one was not; the others still count."
 
 

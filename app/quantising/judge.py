@@ -1,4 +1,4 @@
-"""Owns what an int8 graph is worth beside the float one, on images that its ranges were not taken from."""
+"""Owns what an int8 graph is worth beside the float one, on images whose ranges it does not have; makes no graphs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -64,7 +64,7 @@ async def test_metrics_tell_what_happened() -> None:
             assert f'vit_stage_duration_seconds_count{{stage="{stage}"}} 1.0' in text
         assert "vit_ready 1.0" in text
         assert "vit_slots_in_use 0.0" in text
-        labels = 'device="cpu",name="random:vit_pico_patch4_32",precision="float32",sha256=""'
+        labels = 'device="cpu",engine="torch",name="random:vit_pico_patch4_32",precision="float32",sha256=""'
         assert f"vit_model_info{{{labels}}} 1.0" in text
 
 

@@ -54,7 +54,7 @@ def test_lists_are_json():
     [
         (["--port", "99999"], "--port is '99999', but it should be less than or equal to 65535"),
         (["--port", "http"], "--port is 'http', but it should be a valid integer"),
-        (["--precision", "int8"], "--precision is 'int8', but it should be 'auto', 'float32'"),
+        (["--precision", "int4"], "--precision is 'int4', but it should be 'auto', 'float32'"),
         (["--device", "gpu"], "--device is 'gpu', but it should match pattern"),
         (["--max-wait-ms", "0"], "--max-wait-ms is '0', but it should be greater than 0"),
         (["--cors-origins", "https://a.example"], "--cors-origins is 'https://a.example', but it should be JSON"),

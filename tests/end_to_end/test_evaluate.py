@@ -17,7 +17,7 @@ def test_a_server_and_its_model_are_measured_alike(
     data = write_files(tmp_path / "images", files)
     told = []
     for subject in (f"http://127.0.0.1:{embedded.port}", "embedded"):
-        assert main(["evaluate", subject, str(data), "--json"]) == 0
+        assert main(["evaluate", subject, str(data), "--json", "--engine", "auto"]) == 0
         told.append(json.loads(capsys.readouterr().out))
     over_http, in_process = told
     assert over_http["model"] == in_process["model"]

@@ -1,4 +1,4 @@
-from app.domain import ModelInfo, PreprocessSpec
+from app.domain import Candidate, ModelInfo, PreprocessSpec
 from app.telemetry.metrics import SECONDS, Metrics
 
 
@@ -15,7 +15,18 @@ def test_names_labels_and_values() -> None:
     metrics.job("result")
     metrics.answer("low")
     metrics.watch("vit_ready", "Whether.", lambda: True)
-    metrics.model(ModelInfo("n", "v", 1, ("a",), PreprocessSpec(), "ab12", "cpu", "bfloat16"))
+    metrics.model(
+        ModelInfo(
+            *("n", "v", 1, ("a",), PreprocessSpec(), "ab12", "cpu", "bfloat16"),
+            engine="openvino",
+            lanes=2,
+            candidates=(
+                Candidate("openvino", "bfloat16", 2, 90.0),
+                Candidate("torch", "bfloat16", 2, 50.0),
+                Candidate("openvino", "float32", 2, None, "not measured"),
+            ),
+        )
+    )
     assert sample(metrics, "vit_requests_total", route="/v1/classify", code="200") == 1
     assert sample(metrics, "vit_requests_total", route="/v1/classify", code="503") == 1
     for outcome in ("answered", "refused"):
@@ -33,8 +44,24 @@ def test_names_labels_and_values() -> None:
     assert sample(metrics, "vit_answers_total", confidence="low") == 1
     assert sample(metrics, "vit_answers_total", confidence="high") == 0
     assert sample(metrics, "vit_ready") == 1
-    info = {"name": "n", "sha256": "ab12", "device": "cpu", "precision": "bfloat16"}
+    info = {"name": "n", "sha256": "ab12", "device": "cpu", "engine": "openvino", "precision": "bfloat16"}
     assert sample(metrics, "vit_model_info", **info) == 1
+    rates = {
+        labels: sample(
+            metrics,
+            "vit_model_candidate_images_per_second",
+            engine=labels[0],
+            precision=labels[1],
+            lanes="2",
+            chosen=chosen,
+        )
+        for labels, chosen in (
+            (("openvino", "bfloat16"), "true"),
+            (("torch", "bfloat16"), "false"),
+            (("openvino", "float32"), "false"),
+        )
+    }
+    assert list(rates.values()) == [90.0, 50.0, None]
 
 
 def test_series_begin_at_zero() -> None:
