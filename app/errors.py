@@ -28,6 +28,7 @@ VitServeError
     ├── HubError               a model that cannot be had from the hub
     ├── DeviceError            a device, engine or precision that this machine has not
     ├── ExportFailed           a network that OpenVINO cannot run, or not as torch does
+    │   └── ExportInterrupted  the attempt was cut short: nothing is known about the network
     ├── QuantizationFailed     an int8 graph that cannot be made, or does not hold
     └── DatasetError           training data that cannot be used
 """
@@ -208,6 +209,12 @@ class ExportFailed(SetupError):
     """OpenVINO cannot run this network, or what it computes is not what torch does."""
 
     code = "export_failed"
+
+
+class ExportInterrupted(ExportFailed):
+    """Making a graph was cut short, by a signal, a lack of memory or of a place to write; it may go well next time."""
+
+    code = "export_interrupted"
 
 
 class QuantizationFailed(SetupError):

@@ -24,9 +24,14 @@ _GPUS: Final = ("nvidia0", "dxg")  # in /dev, the latter in Windows' Linux
 
 def open_model(name: str, wish: Wish) -> Opened:
     """A model that is ready to run. Raises SetupError where it cannot be had as it was asked for."""
-    if wish.device.startswith("cuda") or wish.precision == "float16":
-        if wish.engine == "openvino":
-            raise DeviceError("OpenVINO runs on the CPU here, in float32, bfloat16 or int8")
+    only_torch = wish.device.startswith("cuda") or wish.precision == "float16"
+    if only_torch and wish.engine == "openvino":
+        raise DeviceError("OpenVINO runs on the CPU here, in float32, bfloat16 or int8")
+    if wish.precision == "int8":
+        if only_torch or wish.engine == "torch":
+            raise DeviceError("int8 is computed by OpenVINO, on a CPU")
+        wish = replace(wish, engine="openvino")
+    if only_torch:
         return _open_torch(name, wish)
     if name == NOOP:
         return _open_noop(wish)

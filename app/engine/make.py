@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from app import errors
 from app.domain import Candidate
-from app.errors import ExportFailed, VitServeError
+from app.errors import ExportFailed, ExportInterrupted, VitServeError
 
 _TIMEOUT_S: Final = 1800
 
@@ -29,6 +29,7 @@ class Order:
     cores: int
     lanes: int
     max_batch_size: int
+    strict: bool  # leave out what does not answer as float32 does
     seconds: float  # to measure each for
 
 
@@ -38,7 +39,10 @@ def torch_is_installed() -> bool:
 
 
 def make(order: Order) -> tuple[Candidate, ...]:
-    """Has it done by a child; returns how fast torch is. Raises ExportFailed and what `load_model` raises."""
+    """Has it done by a child; returns how fast torch is.
+
+    Raises ExportFailed, ExportInterrupted, what `load_model` raises, and OSError where the directory cannot be written.
+    """
     command = [sys.executable, "-m", "app.engine.make_here"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         try:
@@ -46,13 +50,17 @@ def make(order: Order) -> tuple[Candidate, ...]:
         except BaseException as error:  # also a SIGTERM to this process, which then shall not wait for the child
             child.kill()
             if isinstance(error, subprocess.TimeoutExpired):
-                raise ExportFailed(f"exporting took longer than {_TIMEOUT_S} s") from error
+                raise ExportInterrupted(f"exporting took longer than {_TIMEOUT_S} s") from error
             raise
     try:
         answer: dict[str, Any] = json.loads(out.rpartition(b"\n")[2] or out.strip().rpartition(b"\n")[2])
     except ValueError as error:
         last = err.decode(errors="replace").strip().rpartition("\n")[2]
-        raise ExportFailed(f"the exporting process ended with {child.returncode}: {last or 'no reason'}") from error
+        raise ExportInterrupted(
+            f"the exporting process ended with {child.returncode}: {last or 'no reason'}"
+        ) from error
+    if answer.get("error") == OSError.__name__:
+        raise OSError(answer["message"])
     if answer.get("error"):
         kind: type[VitServeError] = getattr(errors, answer["error"], ExportFailed)
         raise kind(answer["message"])

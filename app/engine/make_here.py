@@ -54,7 +54,8 @@ def _measure(package: ModelPackage, precision: str, expected: Logits, order: Ord
     network = package.network
     if dtype != torch.float32:
         network = copy.deepcopy(network).to(dtype)
-        if why_not := disagreement(expected, logits_of(network, pictures), package.temperature):
+        why_not = disagreement(expected, logits_of(network, pictures), package.temperature)
+        if why_not and order.strict:
             return replace(candidate, why_not=why_not)
     config = TorchRunnerConfig(
         torch.device("cpu"), dtype, order.max_batch_size, order.cores, order.lanes, package.temperature
@@ -72,7 +73,7 @@ def _main() -> int:
     except VitServeError as error:
         answer = {"error": type(error).__name__, "message": str(error)}
     except OSError as error:
-        answer = {"error": "ExportFailed", "message": f"the graphs cannot be written: {error.strerror or error}"}
+        answer = {"error": OSError.__name__, "message": f"the graphs cannot be written: {error.strerror or error}"}
     except Exception as error:
         traceback.print_exc()
         answer = {"error": "ExportFailed", "message": f"{type(error).__name__}: {error}"}

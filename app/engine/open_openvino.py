@@ -7,23 +7,23 @@ import logging
 from contextlib import ExitStack
 from dataclasses import asdict, astuple
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from app.checkpoints.located import Located
 from app.domain import Candidate
 from app.engine.client import Runner
-from app.engine.make import Order, make, torch_is_installed
+from app.engine.make import torch_is_installed
+from app.engine.obtain import Sources, obtain
 from app.engine.opened import Opened, Wish
-from app.engine.rank import FLOATS, INT8, Proven, candidates, choose, compiled, weights_of
+from app.engine.rank import FLOATS, Proven, candidates, choose, compiled, weights_of
 from app.engine.runners.openvino import CPU, OpenVINORunner, this_cpu
-from app.errors import ExportFailed, PackageError
+from app.errors import ExportFailed, ExportInterrupted
 from app.graphs.cache import Cache
 from app.graphs.folder import GRAPHS_NAME, Graphs, Logits, OtherFormat, Pixels, read_description, read_graphs
 from app.graphs.library import openvino
 from app.package.description import PackageDescription
 
 logger = logging.getLogger(__name__)
-_TORCH_S: Final = 0.25  # to measure each number format for
 
 
 class Chosen(NamedTuple):
@@ -41,15 +41,21 @@ def open_openvino(located: Located, wish: Wish) -> Opened | Chosen:
     cache, cpu, carried = Cache(wish.cache_directory), this_cpu(), _carried(located)
     name = _name_of_choice(located, wish, cpu, carried)
     chosen = _remembered(cache, name)
+    if chosen and chosen.best.engine == "torch":
+        return chosen
     with ExitStack() as drafts:
         try:
-            graphs, torch_rates = _graphs(located, wish, cpu, cache, carried, drafts, measured=chosen is not None)
+            formats = () if chosen else _torch_formats(wish, cpu)
+            needed = weights_of(chosen.best.precision if chosen else wish.precision)
+            graphs, torch_rates = obtain(located, wish, Sources(cache, carried, drafts), needed, formats)
             description, parameters = _description(located, graphs)
             proven = _proven(graphs, carried, description.temperature)
             if chosen is None:
                 found = [*candidates(proven, wish, cpu), *torch_rates]
                 chosen = Chosen(choose(found), tuple(found))
                 cache.remember(name, {"best": asdict(chosen.best), "candidates": [asdict(each) for each in found]})
+        except ExportInterrupted:
+            raise
         except ExportFailed as error:
             cache.remember(name, {"failed": str(error)})
             raise
@@ -100,45 +106,13 @@ def _remembered(cache: Cache, name: str) -> Chosen | None:
         return None
 
 
-def _graphs(
-    located: Located, wish: Wish, cpu: CPU, cache: Cache, carried: Graphs | None, drafts: ExitStack, *, measured: bool
-) -> tuple[Graphs, tuple[Candidate, ...]]:
-    """The graphs that are needed, made where there are none, and how fast torch is unless all is measured."""
-    needed = INT8 if wish.precision == INT8 else FLOATS[0]
-    if needed == INT8 and (carried is None or INT8 not in carried.paths):
-        raise PackageError(f"{located.name} carries no int8 graph; `vit-serve quantize` makes a package that does")
-    graphs = carried if carried and needed in carried.paths else cache.graphs(located.key)
-    installed = torch_is_installed()
-    precisions: tuple[str, ...] = ()
-    if installed and wish.engine == "auto" and not measured:
-        native = reversed(FLOATS) if cpu.bfloat16 else FLOATS[:1]
-        precisions = tuple(native) if wish.precision == "auto" else tuple({wish.precision} & set(FLOATS))
-    if graphs is not None and not precisions:
-        return graphs, ()
-    if graphs is None and not installed:
-        if carried is not None:
-            return carried, ()
-        raise PackageError(
-            f"{located.name} carries no graph for OpenVINO, and torch, which makes one, is not installed here: "
-            "`vit-serve build` makes a package that does"
-        )
-    draft = None if graphs else drafts.enter_context(cache.draft(located.key))
-    logger.info("%s: %s", located.name, "exporting it to OpenVINO" if draft else "measuring torch")
-    order = Order(
-        located.name,
-        located.key,
-        str(draft) if draft else None,
-        precisions,
-        wish.cores,
-        wish.lanes,
-        wish.batch_size(on_gpu=False),
-        _TORCH_S,
-    )
-    rates = make(order)
-    if graphs is None:
-        assert draft is not None
-        graphs = read_graphs(cache.keep(located.key, draft), located.key)
-    return graphs, rates
+def _torch_formats(wish: Wish, cpu: CPU) -> tuple[str, ...]:
+    """What torch is to be measured in, the fastest first."""
+    if not torch_is_installed() or wish.engine != "auto":
+        return ()
+    if wish.precision == "auto":
+        return tuple(reversed(FLOATS)) if cpu.bfloat16 else FLOATS[:1]
+    return (wish.precision,) if wish.precision in FLOATS else ()
 
 
 def _description(located: Located, graphs: Graphs) -> tuple[PackageDescription, int]:

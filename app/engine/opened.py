@@ -27,6 +27,11 @@ class Wish:
         return self.max_batch_size or (64 if on_gpu else 8)
 
     @property
+    def strict(self) -> bool:
+        """Whether answers must be those of float32; who names another number format gets it as it is."""
+        return self.precision == "auto"
+
+    @property
     def lanes(self) -> int:
         """Batches at once on a CPU, unless measured better."""
         return min(self.cores, 4)

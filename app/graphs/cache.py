@@ -43,14 +43,10 @@ class Cache:
 
     @contextmanager
     def draft(self, key: str) -> Iterator[Path]:
-        """A folder to make a model's graphs in: in the cache where that can be written, else one that will go."""
-        try:
-            self._graphs(key).parent.mkdir(parents=True, exist_ok=True)
-            folder = tempfile.TemporaryDirectory(prefix=f".{key[:16]}.", dir=self._graphs(key).parent)
-        except OSError as error:
-            logger.warning("nothing can be kept in the cache, so each start makes the graphs again: %s", error)
-            folder = tempfile.TemporaryDirectory(prefix="vit-serve.")
-        with folder as path:
+        """A folder to make a model's graphs in, which is gone afterwards unless kept. Raises OSError."""
+        parent = self._graphs(key).parent
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{key[:16]}.", dir=parent) as path:
             yield Path(path) / "graphs"
 
     def keep(self, key: str, draft: Path) -> Path:

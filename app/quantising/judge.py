@@ -52,7 +52,7 @@ class Comparison:
         if self.after.calibration_error - self.before.calibration_error > limits.calibration_loss:
             return (
                 f"the calibration error rises from {self.before.calibration_error:.3f} to "
-                f"{self.after.calibration_error:.3f} (accuracy: {-lost:+.2%})"
+                f"{self.after.calibration_error:.3f} (accuracy: {0 - lost:+.2%})"
             )
         return None
 
