@@ -2,10 +2,10 @@
 #
 #   docker build -t vit-serve:openvino --target openvino --build-arg PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu .
 #       for CPUs: no torch in it. Serves the embedded model, and packages that `vit-serve build` made in the other image.
-#   docker build -t vit-serve .
-#       with torch, as the package index has it, which on x86-64 is the CUDA build: for GPUs
-#   docker build -t vit-serve --build-arg PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu .
-#       with torch's CPU build, a fraction of the size
+#   docker build -t vit-serve:torch --build-arg PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu .
+#       with torch's CPU build: for every model, and for `vit-serve build`, `train` and others that need torch
+#   docker build -t vit-serve:cuda .
+#       with torch as the package index has it, which on x86-64 is the CUDA build, several gigabytes: for GPUs
 #
 # torch is needed to build either: it makes the embedded model's graph. constraints.txt says torch==2.13.0. That also
 # matches 2.13.0+cpu, and pip ranks a local version (`+cpu`) above the same version without one, so wherever an index or a
@@ -62,7 +62,8 @@ RUN PYTHONPATH=/opt/torch/lib/python3.11/site-packages /opt/vit-serve/bin/python
 
 FROM python:3.11-slim-bookworm AS runtime
 
-# The cache is a place for a volume, which takes its owner from here; without one, or on a read-only root, all works too.
+# The cache is a place for a volume, which takes its owner from here; without one, or on a read-only root, all works too,
+# but for models of a hub, which are fetched into it.
 RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin vit \
     && install --directory --owner=10001 --group=10001 /var/cache/vit-serve
 COPY --from=libraries /opt/vit-serve /opt/vit-serve
@@ -70,7 +71,7 @@ COPY --from=libraries /opt/vit-serve /opt/vit-serve
 # Nothing has to be written at run time, so the root file system may be read-only. The host is a variable, and no option
 # of the command, so that it holds for any command, and can be changed like every other.
 ENV PATH=/opt/vit-serve/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    VIT_HOST=0.0.0.0 VIT_CACHE_DIR=/var/cache/vit-serve
+    VIT_HOST=0.0.0.0 VIT_CACHE_DIR=/var/cache/vit-serve HF_HOME=/var/cache/vit-serve/huggingface
 
 # By number, so that Kubernetes' runAsNonRoot can tell that it is not root.
 USER 10001:10001

@@ -65,7 +65,7 @@ async def open_classifier(
     config = ClassifierConfig(admission, settings.request_timeout_ms / 1000, settings.max_top_k)
     classifier = Classifier(info, engine, decoders, slots, config, observer)
     logger.info(
-        "%s on %s by %s in %s, %d lanes, batches up to %d, slots %d = %.1f MiB",
+        "%s on %s by %s in %s, lanes %d, batches up to %d, slots %d = %.1f MiB",
         *(info.name, info.device, info.engine, info.precision, lanes, max_batch_size),
         *(len(slots.pixels), slots.nbytes / 2**20),
     )

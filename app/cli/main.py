@@ -68,6 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"vit-serve {name}", str(error), 2)
     except VitServeError as error:
         return _fail("vit-serve", str(error), 1)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        return _fail("vit-serve", f"`{name}` needs torch, which is not installed here", 1)
     except KeyboardInterrupt:
         return train.INTERRUPTED
     except BrokenPipeError:

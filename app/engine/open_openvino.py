@@ -91,7 +91,8 @@ def _name_of_choice(located: Located, wish: Wish, cpu: CPU, carried: Graphs | No
     """Changes with all that the choice depends on."""
     versions = [openvino.__version__, importlib.metadata.version("torch") if torch_is_installed() else None]
     wished = [wish.engine, wish.precision, wish.cores, wish.max_batch_size]
-    facts = [located.key, *astuple(cpu), *wished, *versions, sorted(carried.logits) if carried else []]
+    temperature = located.description.temperature if located.description else None  # the comparison depends on it
+    facts = [located.key, temperature, *astuple(cpu), *wished, *versions, sorted(carried.logits) if carried else []]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

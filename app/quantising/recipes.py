@@ -1,7 +1,7 @@
 """Owns how a graph becomes an int8 graph, by NNCF, from the plainest way to the gentlest; does not judge them."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +34,10 @@ def quantise(recipe: str, graph: Path, pictures: Pixels, reference: Logits, allo
     gentle = nncf.AdvancedQuantizationParameters(
         smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=_ALPHA),
     )
+    # A layer that is given back gets its first weights again: they would not fit to activations that were scaled.
+    unsmoothed = nncf.AdvancedQuantizationParameters(
+        smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1),
+    )
     try:
         if recipe == "plain":
             return nncf.quantize(model, data, **common)
@@ -41,8 +45,9 @@ def quantise(recipe: str, graph: Path, pictures: Pixels, reference: Logits, allo
             return nncf.quantize(model, data, **common, fast_bias_correction=False, advanced_parameters=gentle)
         return nncf.quantize_with_accuracy_control(
             *(model, data, data),
-            validation_fn=_agreement_with(reference.argmax(axis=1)),
+            validation_fn=_agreement_with(pictures, reference),
             max_drop=_ROOM * allowed_loss,
+            advanced_quantization_parameters=unsmoothed,
             **common,
         )
     except Exception as error:  # of a library's many passes
@@ -58,10 +63,14 @@ def save(model: "openvino.Model", destination: Path) -> None:
         raise OSError(f"{destination}: cannot be written: {error}") from error
 
 
-def _agreement_with(best: "np.ndarray[Any, Any]") -> Callable[[Any, Sequence[Any]], tuple[float, list[float]]]:
-    def agreement(compiled: Any, pictures: Sequence[Any]) -> tuple[float, list[float]]:
-        """As NNCF asks: the mean, and the value for each picture."""
-        same = [float(compiled(picture)[0].argmax() == which) for picture, which in zip(pictures, best, strict=False)]
+def _agreement_with(
+    pictures: Pixels, reference: Logits
+) -> Callable[[Any, Iterable[Pixels]], tuple[float, list[float]]]:
+    best = {picture.tobytes(): logits.argmax() for picture, logits in zip(pictures, reference, strict=True)}
+
+    def agreement(compiled: Any, some: Iterable[Pixels]) -> tuple[float, list[float]]:
+        """As NNCF asks, of some of the pictures in any order: the mean, and the value for each."""
+        same = [float(compiled(picture)[0].argmax() == best[picture.tobytes()]) for picture in some]
         return float(np.mean(same)), same
 
     return agreement

@@ -1,18 +1,19 @@
 """Owns loading a server from another process, closed or open loop; does not start servers or judge figures."""
 
 import json
+import os
 import resource
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from tests.benchmark.options import ROOT, closed_loop_generator
 
-_GRACE_S: Final = 60  # that a child may take beyond what it was asked to measure: imports, the last answers
+_GRACE_S: Final = 150  # beyond what a child was asked to measure: imports, exporting a model, the last answers
 _SCRIPT: Final = Path(__file__).with_name("rotate.lua")
 PATH: Final = "/v1/classify"
 
@@ -25,14 +26,23 @@ class Target(NamedTuple):
     number: int
 
 
-def run_child(command: Sequence[str], seconds: float) -> tuple[str, float]:
+def run_child(
+    command: Sequence[str], seconds: float, environment: Mapping[str, str] | None = None
+) -> tuple[str, float]:
     """The standard output of a child that measures for `seconds`, and the share of one core that it used.
 
-    Raises RuntimeError if it fails or takes far longer.
+    `environment`: variables besides our own. Raises RuntimeError if it fails or takes far longer.
     """
     before, started_at = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     try:
-        child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds + _GRACE_S)
+        child = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            capture_output=True,
+            text=True,
+            timeout=seconds + _GRACE_S,
+        )
     except subprocess.TimeoutExpired as error:
         raise RuntimeError(f"{command} took more than {_GRACE_S} s too long") from error
     if child.returncode:
@@ -42,9 +52,11 @@ def run_child(command: Sequence[str], seconds: float) -> tuple[str, float]:
     return child.stdout, used_s / passed_s
 
 
-def run_module(module: str, seconds: float, *arguments: str) -> dict[str, Any]:
+def run_module(
+    module: str, seconds: float, *arguments: str, environment: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """The JSON that `python -m tests.benchmark.<module>` prints. Raises RuntimeError."""
-    output, _ = run_child([sys.executable, "-m", f"tests.benchmark.{module}", *arguments], seconds)
+    output, _ = run_child([sys.executable, "-m", f"tests.benchmark.{module}", *arguments], seconds, environment)
     figures: dict[str, Any] = json.loads(output)
     return figures
 

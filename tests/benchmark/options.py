@@ -8,6 +8,7 @@ import app
 
 ROOT: Final = Path(__file__).parents[2]
 TINY: Final = "random:vit_tiny_patch16_224"
+BASE: Final = "random:vit_base_patch16_224"
 NOOP: Final = "noop"
 _PRETRAINED: Final = Path(app.__file__).parent / "package" / "pretrained"
 _STAND_IN: Final = "random:vit_nano_patch4_32"
@@ -21,6 +22,11 @@ def seconds() -> int:
 def repeats() -> int:
     """BENCH_REPEATS: how often a start is timed."""
     return max(1, int(os.environ.get("BENCH_REPEATS", "5")))
+
+
+def large() -> bool:
+    """BENCH_LARGE=1: engines are compared on ViT-B/16 too, which takes minutes."""
+    return os.environ.get("BENCH_LARGE", "") not in ("", "0")
 
 
 def json_path() -> Path | None:

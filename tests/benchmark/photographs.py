@@ -27,6 +27,16 @@ def write_photographs(target: Path, source: Path | None = None) -> int:
     return len(bodies)
 
 
+def enlarge(source: Path, target: Path, size_px: tuple[int, int]) -> int:
+    """Writes the photographs of `source` into `target` as if a better camera had taken them; returns how many."""
+    files = sorted(source.glob("*.jpg"))
+    for path in files:
+        with Image.open(path) as image:
+            picture = image.resize(size_px, Image.Resampling.BICUBIC)
+        picture.save(target / path.name, "JPEG", quality=_QUALITY)
+    return len(files)
+
+
 def _make() -> list[bytes]:
     """Different crops of each source, the same at every call."""
     chance = random.Random(20261123)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ _HOST: Final = "127.0.0.1"
 _START_TIMEOUT_S: Final = 120
 _STOP_TIMEOUT_S: Final = 30
 _POLL_S: Final = 0.01
+_MAX_TOP_K: Final = 100_000
 
 
 class ServerFailed(Exception):
@@ -99,9 +100,12 @@ class Server:
 
 
 @contextmanager
-def running(command: Sequence[str], log: Path, ready: str = "/readyz") -> Iterator[Server]:
+def running(
+    command: Sequence[str], log: Path, ready: str = "/readyz", environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """Starts `command`, with {port} filled in, waits until it is ready, and stops it at the end.
 
+    `environment`: variables besides our own, VIT_CACHE_DIR of the tests among those.
     Raises ServerFailed if it does not start or stop.
     """
     port = _free_port()
@@ -110,6 +114,7 @@ def running(command: Sequence[str], log: Path, ready: str = "/readyz") -> Iterat
         process = subprocess.Popen(
             [part.replace("{port}", str(port)) for part in command],
             cwd=ROOT,
+            env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -124,8 +129,9 @@ def running(command: Sequence[str], log: Path, ready: str = "/readyz") -> Iterat
 
 
 def service(model: str) -> list[str]:
-    """The command that serves `model`."""
-    return [sys.executable, "-m", "app", "serve", "--model", model, "--host", _HOST, "--port", "{port}"]
+    """The command that serves `model`, and tells the scores of all classes who asks for them."""
+    where = ["--model", model, "--host", _HOST, "--port", "{port}"]
+    return [sys.executable, "-m", "app", "serve", *where, "--max-top-k", str(_MAX_TOP_K)]
 
 
 def bare_http() -> list[str]:

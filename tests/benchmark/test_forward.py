@@ -1,4 +1,4 @@
-"""Images per second of the network alone by batch size, and the share of the device's matrix rate that this is."""
+"""Images per second of the network alone in torch, by batch size, and its share of the device's matrix rate."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import torch
 from app.engine.runners.device import choose_device
 from app.insight.summary import summarise
 from app.settings import Settings
-from tests.benchmark.bare import as_served
+from tests.benchmark.bare_torch import as_served
 from tests.benchmark.options import TINY, seconds
 from tests.benchmark.report import Report
 
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(600 + 20 * seconds())]
 
 def test_forward_pass_by_batch_size(report: Report) -> None:
     on_gpu = choose_device(Settings().device).type == "cuda"
-    table = report.table("The network alone, by batch size")
+    table = report.table("The network alone in torch, by batch size")
     for model in _ON_GPU if on_gpu else _ON_CPU:
         figures = _measure(model, _BATCHES_ON_GPU if on_gpu else _BATCHES_ON_CPU)
         for row in figures["batches"]:
@@ -40,7 +40,8 @@ def test_forward_pass_by_batch_size(report: Report) -> None:
 
 @torch.inference_mode()
 def _measure(model: str, batches: tuple[int, ...]) -> dict[str, Any]:
-    network, spec, device, dtype = as_served(model)
+    settings = Settings()
+    network, spec, device, dtype = as_served(model, settings.device, settings.precision)
     macs = summarise(network.config).served_macs
     each_s = seconds() / len(batches)
     matrix = 8192 if device.type == "cuda" else 2048

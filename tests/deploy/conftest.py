@@ -1,4 +1,4 @@
-"""Owns the image that these tests build, once for all of them; does not run it."""
+"""Owns the images that these tests build, once for all of them; does not run them."""
 
 import os
 import subprocess
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.tools import ROOT, docker, missing, output, tool
+from tests.deploy.tools import IMAGE, ROOT, TARGETS, docker, missing, output, tool
 
-IMAGE = "vit-serve-test"
+FIRST_PORT = 47_811  # the same each time, if it is free: the URL is in the key of every layer that pip fills
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
@@ -25,9 +25,14 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
+def served(folder: Path, port: int) -> Iterator[str]:
     """The URL of a folder, on this machine only; a build on the host's network can reach it."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folder)) as server:
+    handler = partial(QuietHandler, directory=folder)
+    try:
+        http = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except OSError:  # somebody has it
+        http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    with http as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -45,22 +50,26 @@ def pip_option(name: str) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def image() -> Iterator[str]:
-    """The image as the Dockerfile makes it from this checkout, with torch's CPU build.
+def images() -> Iterator[dict[str, str]]:
+    """The images by target, as the Dockerfile makes them from this checkout, with torch's CPU build.
 
+    They share all layers but torch's, so that the second takes little time.
     Wheels that pip finds on this machine's own disk are found by the build too, which may otherwise need the network.
     """
     if subprocess.run([tool("docker"), "info"], capture_output=True, check=False).returncode != 0:
         missing("no Docker engine answers")
     folders = {Path(word) for word in pip_option("find-links") if Path(word).is_dir()}
     with ExitStack() as stack:
-        urls = [stack.enter_context(served(folder)) for folder in sorted(folders)]
+        urls = [stack.enter_context(served(folder, FIRST_PORT + i)) for i, folder in enumerate(sorted(folders))]
         options = {
             "PIP_FIND_LINKS": " ".join(urls),
             "PIP_INDEX_URL": os.environ.get("PIP_INDEX_URL", ""),
             "PIP_EXTRA_INDEX_URL": "" if urls else "https://download.pytorch.org/whl/cpu",
         }
         arguments = [f"--build-arg={name}={value}" for name, value in options.items() if value]
-        docker("build", "--network=host", f"--tag={IMAGE}", *arguments, str(ROOT), timeout_s=1200)
-    yield IMAGE
-    docker("rmi", IMAGE)
+        tags = {target: f"{IMAGE}:{target}" for target in TARGETS}
+        for target, tag in tags.items():
+            named = [] if target == "torch" else [f"--target={target}"]  # it is what is built where none is named
+            docker("build", "--network=host", f"--tag={tag}", *named, *arguments, str(ROOT), timeout_s=1200)
+    yield tags
+    docker("rmi", *tags.values())

@@ -1,8 +1,10 @@
-"""Owns the proof that the image runs, locked in, answers and stops, alone and under compose; does not judge answers."""
+"""Owns the proof that both images run, locked in, answer and stop, alone and under compose; does not build them."""
 
 import io
 import json
+import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,12 +13,17 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import skimage.data
 import yaml
 from PIL import Image
 
-from tests.deploy.tools import docker, output, tool
+from tests.deploy.tools import DEPLOY, IMAGE, ROOT, TARGETS, docker, output, tool
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1500)]  # the first of them waits for the build
+PACKAGES = "/opt/vit-serve/lib/python3.11/site-packages"
+# May write nowhere, not even to /tmp, and do nothing that root might.
+LOCKED_IN = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
+MEMORY = {"openvino": "512m", "torch": "2g"}
 
 
 def picture(side_px: int = 64) -> bytes:
@@ -25,6 +32,18 @@ def picture(side_px: int = 64) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def cat() -> bytes:
+    """A CC0 photograph of a cat, as scikit-image ships it, as a JPEG."""
+    buffer = io.BytesIO()
+    Image.fromarray(skimage.data.chelsea()).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+def python(image: str, script: str, *options: str) -> str:
+    """What a script prints in an image."""
+    return docker("run", "--rm", "--entrypoint=python", *options, image, "-c", script)
 
 
 def inspect(container: str) -> dict[str, Any]:
@@ -59,15 +78,40 @@ def client_of(container: str) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(scope="module")
-def container(image: str) -> Iterator[str]:
-    """A container that may write nowhere, not even to /tmp, and do nothing that root might."""
-    locked_in = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--memory=2g"]
-    name = docker("run", "--detach", "--publish=127.0.0.1::8000", *locked_in, image)
+@contextmanager
+def started(image: str, *options: str) -> Iterator[str]:
+    """The id of a container that serves, locked in."""
+    name = docker("run", "--detach", "--publish=127.0.0.1::8000", *LOCKED_IN, *options, image)
     try:
         yield name
     finally:
         docker("rm", "--force", name)
+
+
+@contextmanager
+def volume() -> Iterator[str]:
+    """The name of an empty volume."""
+    name = docker("volume", "create")
+    try:
+        yield name
+    finally:
+        docker("volume", "rm", name)
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def target(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def image(images: dict[str, str], target: str) -> str:
+    return images[target]
+
+
+@pytest.fixture(scope="module")
+def container(image: str, target: str) -> Iterator[str]:
+    with started(image, f"--memory={MEMORY[target]}") as name:
+        yield name
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +125,18 @@ def test_it_answers_a_picture(client: httpx.Client) -> None:
     assert answer.status_code == 200, answer.text
     assert len(answer.json()["predictions"]) == 5
     assert "notice" not in answer.json()  # which random weights or no model would bring
+
+
+def test_it_knows_a_cat_and_says_that_openvino_computed(client: httpx.Client) -> None:
+    answer = client.post("/v1/classify", content=cat(), headers={"Content-Type": "image/jpeg"})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["predictions"][0]["label"] == "cat"
+    model = client.get("/v1/model").json()
+    assert (model["engine"], model["device"]) == ("openvino", "cpu")
+    metrics = client.get("/metrics").text
+    assert re.search(r'^vit_model_info{.*engine="openvino".*} 1', metrics, re.MULTILINE)
+    rates = re.findall(r"^vit_model_candidate_images_per_second{(.*)} \d", metrics, re.MULTILINE)
+    assert ['engine="openvino"' in rate for rate in rates if 'chosen="true"' in rate] == [True]
 
 
 def test_it_answers_a_form_that_does_not_fit_into_memory_buffers(client: httpx.Client) -> None:
@@ -103,18 +159,77 @@ def test_the_health_check_sees_that_it_is_ready(container: str, client: httpx.Cl
 
 
 def test_the_image_holds_no_tests_and_nothing_left_over_from_its_build(image: str) -> None:
-    packages = "/opt/vit-serve/lib/python3.11/site-packages"
     unwanted = [
         "/build",
         "/root/.cache",
         "/tmp/*",
         "/app",
-        f"{packages}/tests",
-        f"{packages}/pytest",
-        f"{packages}/mypy",
+        f"{PACKAGES}/tests",
+        f"{PACKAGES}/pytest",
+        f"{PACKAGES}/mypy",
+        f"{PACKAGES}/openvino_telemetry*",
     ]
-    script = f"import glob; print(sum(map(glob.glob, {unwanted}), []), len(glob.glob('{packages}/torch')))"
-    assert docker("run", "--rm", "--user=0", "--entrypoint=python", image, "-c", script) == "[] 1"
+    assert python(image, f"import glob; print(sum(map(glob.glob, {unwanted}), []))", "--user=0") == "[]"
+
+
+def test_only_the_full_image_has_torch_and_neither_has_telemetry(image: str, target: str) -> None:
+    names = ["torch", "openvino", "openvino_telemetry"]
+    script = f"from importlib.util import find_spec; print([n for n in {names} if find_spec(n)])"
+    assert python(image, script) == str(["torch", "openvino"] if target == "torch" else ["openvino"])
+    if target == "torch":
+        (pinned,) = re.findall(r"^torch==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+        assert python(image, "import torch; print(torch.__version__)") == f"{pinned}+cpu"
+
+
+def test_nothing_is_exported_at_the_start_and_where_the_cache_is_a_volume_nothing_is_measured_again(
+    image: str, target: str
+) -> None:
+    with volume() as cache:
+        for first in (True, False):
+            with started(image, f"--memory={MEMORY[target]}", f"--volume={cache}:/var/cache/vit-serve") as name:
+                with client_of(name) as client:
+                    assert client.get("/v1/model").json()["engine"] == "openvino"
+                    log = docker("logs", name)
+                assert "exporting" not in log
+                assert "WARNING" not in log
+                assert ("measuring torch" in log) == (first and target == "torch")
+
+
+def test_the_images_share_all_layers_but_torchs_and_these_are_their_sizes(
+    images: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (base,) = set(re.findall(r"^FROM (python\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+    about = {name: inspect(name) for name in (base, *images.values())}
+    sizes = {name: each["Size"] / 1e6 for name, each in about.items()}
+    with capsys.disabled():
+        sys.stdout.write("".join(f"\n{name}: {megabytes:.0f} MB" for name, megabytes in sizes.items()) + "\n")
+    layers = {name: set(each["RootFS"]["Layers"]) for name, each in about.items()}
+    small, large = images["openvino"], images["torch"]
+    assert layers[base] < layers[small]
+    assert len(layers[large] - layers[small]) <= 2  # torch's; and the service's, should it count as another on top
+    assert sizes[small] - sizes[base] < 520
+    assert sizes[large] - sizes[small] < 850
+
+
+def test_what_the_init_container_of_kubernetes_builds_is_served_without_torch(images: dict[str, str]) -> None:
+    """The command of the example, twice, as the kubelet may start it again; the model alone is another, of no hub."""
+    patch = yaml.safe_load((DEPLOY / "kubernetes/overlays/model/deployment.yaml").read_text())
+    pod = patch["spec"]["template"]["spec"]
+    (build,), (serve,) = pod["initContainers"], pod["containers"]
+    (mount,) = (each["mountPath"] for each in build["volumeMounts"] if each["name"] == "models")
+    variables = {each["name"]: each["value"] for each in build["env"]} | {"MODEL": "random:vit_pico_patch4_32"}
+    entrypoint, *arguments = build["command"]
+    with volume() as models:
+        mounted = f"--volume={models}:{mount}"
+        python(images["torch"], f"import os; os.chmod('{mount}', 0o777)", mounted, "--user=0")  # as Kubernetes' are
+        options = ["--memory=3g", "--tmpfs=/tmp:size=64m", mounted, *(f"--env={k}={v}" for k, v in variables.items())]
+        run = ("run", "--rm", *LOCKED_IN, *options, f"--entrypoint={entrypoint}", images["torch"], *arguments)
+        assert "written to" in docker(*run, timeout_s=120)
+        assert docker(*run) == ""
+        served = [f"--env={each['name']}={each['value']}" for each in serve["env"]]
+        with started(images["openvino"], "--memory=512m", f"{mounted}:ro", *served) as name, client_of(name) as client:
+            assert client.post("/v1/classify", content=cat()).status_code == 200
+            assert client.get("/v1/model").json()["engine"] == "openvino"
 
 
 def test_sigterm_ends_it_with_0_and_nothing_went_wrong(container: str, client: httpx.Client) -> None:
@@ -137,29 +252,43 @@ def test_compose_understands_its_file() -> None:
     assert set(config["services"]) == {"vit-serve", "prometheus"}
     (port,) = config["services"]["vit-serve"]["ports"]
     assert str(port["published"] if isinstance(port, dict) else port.split(":")[-2]) == "8123"
-    (models,) = config["services"]["vit-serve"]["volumes"]
+    models, cache = config["services"]["vit-serve"]["volumes"]
     if isinstance(models, str):  # the older program's
         assert models == "/srv:/models:ro"
+        assert cache.split(":")[1] == "/var/cache/vit-serve"
     else:
+        assert cache["target"] == "/var/cache/vit-serve"
         assert (models["source"], models["target"], models["read_only"]) == ("/srv", "/models", True)
 
 
-def test_compose_gives_the_service_a_gpu() -> None:
+def test_compose_takes_the_image_without_torch_unless_another_is_asked_for() -> None:
+    for target in TARGETS:
+        env = {} if target == TARGETS[0] else {"TARGET": target}
+        service = yaml.safe_load(output(*compose(), "config", env=env))["services"]["vit-serve"]
+        assert (service["image"], service["build"]["target"]) == (f"vit-serve:{target}", target)
+        assert service["build"]["args"] == {"PIP_EXTRA_INDEX_URL": "https://download.pytorch.org/whl/cpu"}
+
+
+def test_compose_gives_the_service_a_gpu_and_torchs_cuda_build() -> None:
     files = ("-f", "docker-compose.yml", "-f", "deploy/docker-compose.gpu.yml")
     service = yaml.safe_load(output(*compose(), *files, "config"))["services"]["vit-serve"]
+    assert (service["image"], service["build"]["target"]) == ("vit-serve:cuda", "torch")
+    assert service["build"]["args"] == {"PIP_EXTRA_INDEX_URL": ""}
     (device,) = service["deploy"]["resources"]["reservations"]["devices"]
     assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
     assert (service["environment"]["VIT_DEVICE"], service["read_only"]) == ("cuda", True)
 
 
-def test_compose_starts_the_service_locked_in_and_stops_it(image: str) -> None:
+def test_compose_starts_the_service_locked_in_and_stops_it(images: dict[str, str]) -> None:
     project = [*compose(), "--project-name", "vit-serve-test"]
-    env = {"IMAGE": image, "PORT": "0"}
+    env = {"IMAGE": IMAGE, "PORT": "0"}
     try:
         output(*project, "up", "--detach", "--no-build", "--no-deps", "vit-serve", env=env, timeout_s=120)
         container = output(*project, "ps", "--quiet", "vit-serve", env=env).split()[-1]
         with client_of(container) as client:
             assert client.post("/v1/classify", content=picture()).status_code == 200
+        assert inspect(container)["Config"]["Image"] == images["openvino"]
+        assert "WARNING" not in docker("logs", container)  # which a cache that cannot be written would bring
         host = inspect(container)["HostConfig"]
         assert host["ReadonlyRootfs"]
         assert host["CapDrop"] == ["ALL"]

@@ -1,5 +1,6 @@
 """Owns the proof that manifests and compose file fit the application they start; does not start a cluster."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from tests.deploy.tools import DEPLOY, ROOT
 
 KUBERNETES = DEPLOY / "kubernetes"
 BASE = KUBERNETES / "base"
-PROCESS_BYTES = 0.45 * 2**30  # with the embedded model; README.md has what was measured
+GPU = KUBERNETES / "overlays/gpu/deployment.yaml"
+MODEL = KUBERNETES / "overlays/model/deployment.yaml"
+PROCESS_BYTES = 0.3 * 2**30  # with the embedded model; README.md has what was measured
 UNITS = {"Mi": 2**20, "Gi": 2**30, "m": 2**20, "g": 2**30}
 
 
@@ -31,13 +34,19 @@ def size_bytes(text: str) -> int:
     return int(text.removesuffix(unit)) * UNITS[unit]
 
 
-def pod() -> dict[str, Any]:
-    spec: dict[str, Any] = load(BASE / "deployment.yaml")["spec"]["template"]["spec"]
+def pod(path: Path = BASE / "deployment.yaml") -> dict[str, Any]:
+    spec: dict[str, Any] = load(path)["spec"]["template"]["spec"]
     return spec
 
 
 def container(path: Path = BASE / "deployment.yaml") -> dict[str, Any]:
-    (only,) = load(path)["spec"]["template"]["spec"]["containers"]
+    (only,) = pod(path)["containers"]
+    assert isinstance(only, dict)
+    return only
+
+
+def init_container() -> dict[str, Any]:
+    (only,) = pod(MODEL)["initContainers"]
     assert isinstance(only, dict)
     return only
 
@@ -54,7 +63,6 @@ def settings_from(variables: dict[str, str]) -> Settings:
     return Settings.model_validate(options)
 
 
-GPU = KUBERNETES / "overlays/gpu/deployment.yaml"
 COMPOSE = load(ROOT / "docker-compose.yml")["services"]["vit-serve"]
 ENVIRONMENTS = {
     "base": environment(),
@@ -168,10 +176,22 @@ def test_every_file_of_a_kustomization_is_there_and_every_file_belongs_to_one() 
     assert used == {path.resolve() for path in KUBERNETES.rglob("*.yaml")}
 
 
-@pytest.mark.parametrize("overlay", ["cpu", "gpu"])
-def test_the_image_is_set_where_it_is_found(overlay: str) -> None:
-    (image,) = load(KUBERNETES / "overlays" / overlay / "kustomization.yaml")["images"]
-    assert image["name"] == container()["image"]
+@pytest.mark.parametrize(
+    ("overlay", "tags"),
+    [
+        ("cpu", {"vit-serve": "openvino"}),
+        ("gpu", {"vit-serve": "cuda"}),
+        ("model", {"vit-serve": "openvino", "vit-serve-torch": "torch"}),
+    ],
+)
+def test_the_image_is_set_where_it_is_found_and_is_one_that_the_dockerfile_tells_how_to_build(
+    overlay: str, tags: dict[str, str]
+) -> None:
+    images = load(KUBERNETES / "overlays" / overlay / "kustomization.yaml")["images"]
+    assert {image["name"]: image["newTag"] for image in images} == tags
+    assert tags.keys() == {container()["image"], *([init_container()["image"]] if overlay == "model" else [])}
+    builds = re.findall(r"^#   docker build -t (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert {f"{image['newName']}:{image['newTag']}" for image in images} <= set(builds)
     assert "images" not in load(BASE / "kustomization.yaml"), "after another name there, no overlay would find it"
 
 
@@ -188,6 +208,29 @@ def test_a_patch_names_what_it_patches() -> None:
         base, patch = load(BASE / "deployment.yaml"), load(path)
         assert [patch["kind"], patch["metadata"]["name"]] == [base["kind"], base["metadata"]["name"]]
         assert container(path)["name"] == container()["name"]
+
+
+def test_the_cache_is_where_the_image_has_it_and_outlives_the_container() -> None:
+    (mount,) = (each["mountPath"] for each in container()["volumeMounts"] if each["name"] == "cache")
+    assert mount == environment()["VIT_CACHE_DIR"]
+    assert f" VIT_CACHE_DIR={mount} " in (ROOT / "Dockerfile").read_text()
+    assert COMPOSE["volumes"][1] == f"cache:{mount}"
+    (cache,) = (each for each in pod()["volumes"] if each["name"] == "cache")
+    assert "medium" not in cache["emptyDir"], "memory, which the limit does not count on"
+
+
+def test_the_init_container_builds_what_is_served_and_is_locked_in_as_the_service() -> None:
+    build, served = init_container(), environment(MODEL)["VIT_MODEL"]
+    assert build["command"][-1].endswith(f'exec vit-serve build "$MODEL" --out {served}')
+    assert f"test -e {served} ||" in build["command"][-1]  # when it is started again
+    assert build["securityContext"] == container()["securityContext"]
+    mounts = {each["name"]: each["mountPath"] for each in container(MODEL)["volumeMounts"]}
+    assert Path(served).parent == Path(mounts["models"])
+    volumes = {each["name"] for path in (MODEL, BASE / "deployment.yaml") for each in pod(path)["volumes"]}
+    assert {each["name"] for each in build["volumeMounts"]} <= volumes
+    written = [each["mountPath"] for each in build["volumeMounts"] if not each.get("readOnly")]
+    (hub,) = (each["value"] for each in build["env"] if each["name"] == "HF_HOME")
+    assert all(any(path.startswith(mount + "/") for mount in written) for path in (served, hub))
 
 
 def test_the_gpu_overlay_asks_for_a_gpu_and_uses_it() -> None:

@@ -132,7 +132,7 @@ def test_the_values_that_the_alerts_tell_apart_are_written_so(vit_serve: Server,
 def test_prometheus_scrapes_the_service_and_judges_the_alerts(prometheus: Server) -> None:
     assert wait_for_value(prometheus, "vit_ready") == "1"  # through the admin port
     assert wait_for_value(prometheus, 'up{job="vit-serve"}') == "1"
-    assert wait_for_value(prometheus, 'vit_model_info{name="noop"}') == "1"
+    assert wait_for_value(prometheus, 'vit_model_info{name="noop", engine="noop"}') == "1"
     until = time.monotonic() + 20  # that nothing is scraped is pending until the evaluation after the first scrape
     while (found := states_of_rules(prometheus)) != {("ok", "inactive")}:
         assert time.monotonic() < until, found

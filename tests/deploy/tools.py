@@ -10,6 +10,8 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[2]
 DEPLOY: Final = ROOT / "deploy"
+IMAGE: Final = "vit-serve-test"
+TARGETS: Final = ("openvino", "torch")  # of the Dockerfile: the image without torch, and the full one
 
 
 def missing(reason: str) -> NoReturn:

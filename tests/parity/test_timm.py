@@ -8,10 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import app.graphs
+from app.bootstrap import open_classifier
 from app.checkpoints.export import export_package
 from app.checkpoints.load import ConvertOptions, load_checkpoint
 from app.checkpoints.own import load_package, save_package
 from app.errors import PackageError
+from app.settings import Settings
 from tests.parity.compare import assert_same_logits, converted
 from tests.parity.conftest import made, run_reference
 
@@ -99,3 +102,18 @@ def test_timm_reads_what_we_write(cases: Path, tmp_path: Path):
     run_reference("read", "timm", tmp_path / "out")
     for name in EXPORTED:
         assert_same_logits(load_package(tmp_path / name).network, tmp_path / "out" / name)
+
+
+async def test_both_engines_give_the_same_scores(cases: Path, tmp_path: Path):
+    picture = next((Path(app.graphs.__file__).parent / "photographs").glob("*.jpg")).read_bytes()
+    answers = {}
+    for engine in ("torch", "openvino"):
+        settings = Settings(model=str(cases / "hub"), engine=engine, precision="float32", cache_dir=str(tmp_path))
+        async with open_classifier(settings) as classifier:
+            await classifier.ready()
+            assert (classifier.info.engine, classifier.info.device) == (engine, "cpu")
+            answer = await classifier.classify(picture, top_k=7)
+        answers[engine] = {each.index: each.score for each in answer.predictions}
+    assert len(answers["torch"]) == 7
+    assert max(answers["torch"].values()) - min(answers["torch"].values()) > 1e-3
+    assert answers["openvino"] == pytest.approx(answers["torch"], abs=1e-4)

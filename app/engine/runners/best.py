@@ -18,6 +18,6 @@ def best_classes(logits: Logits, temperature: float, top_ks: Sequence[int]) -> l
 
 
 def _best(row: Logits, k: int) -> Scores:
-    candidates = np.argpartition(row, -k)[-k:] if k < len(row) else np.arange(len(row))
-    order = candidates[np.lexsort((candidates, -row[candidates]))]  # of equal scores the first class goes first
+    candidates = np.flatnonzero(~(row < np.partition(row, -k)[-k]))  # all that tie for the last place, too
+    order = candidates[np.lexsort((candidates, -row[candidates]))][:k]  # of equal scores the first class goes first
     return Scores(row[order].tolist(), order.tolist())
