@@ -88,7 +88,8 @@ def _located(path: Path, name: str) -> Located:
         description, shape = read_description(path)
         return Located(name, graph_key(description, shape), path, description, count_parameters(shape))
     files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix in _READ and p.is_file())
-    return Located(name, _digest(*(f"{file.name} {file_sha256(file)}" for file in files), VERSION))
+    own = path.resolve().name  # from which a foreign checkpoint takes its name, and whose preprocessing it needs
+    return Located(name, _digest(own, *(f"{file.name} {file_sha256(file)}" for file in files), VERSION))
 
 
 def _digest(*texts: str) -> str:

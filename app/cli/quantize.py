@@ -46,8 +46,8 @@ def run(args: Namespace) -> int:
     for name in ("agreement", "accuracy_loss"):
         if not 0 <= getattr(args, name) <= 1:
             raise ArgumentError(None, f"--{name.replace('_', '-')} is {getattr(args, name)}, but it should be 0 … 1")
-    if args.calibration < 1 or args.judged < 1:
-        raise ArgumentError(None, "--calibration and --judged should be at least 1")
+    if args.calibration < 1 or args.judged < 1 or args.seed < 0:
+        raise ArgumentError(None, "--calibration and --judged should be at least 1, --seed at least 0")
     if args.out.exists():
         raise PackageError(f"{args.out}: is there already; nothing was written")
     from app.graphs.build import build_package, leave_out_float

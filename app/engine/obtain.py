@@ -42,10 +42,10 @@ def obtain(
     else:
         graphs = cache.graphs(located.key)
     if graphs is None and not torch_is_installed():
-        if carried is None:
+        if carried is None or wish.precision != "auto":
             raise PackageError(
-                f"{located.name} carries no graph for OpenVINO, and torch, which makes one, is not installed here: "
-                "`vit-serve build` makes a package that does"
+                f"{located.name} carries no {needed} graph for OpenVINO, and torch, which makes one, is not installed "
+                "here: `vit-serve build` makes a package that does"
             )
         graphs = carried  # int8 is better than nothing
     if graphs is None:

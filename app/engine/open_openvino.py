@@ -22,6 +22,7 @@ from app.graphs.cache import Cache
 from app.graphs.folder import GRAPHS_NAME, Graphs, Logits, OtherFormat, Pixels, read_description, read_graphs
 from app.graphs.library import openvino
 from app.package.description import PackageDescription
+from app.version import VERSION
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ def _carried(located: Located) -> Graphs | None:
 
 def _name_of_choice(located: Located, wish: Wish, cpu: CPU, carried: Graphs | None) -> str:
     """Changes with all that the choice depends on."""
-    versions = [openvino.__version__, importlib.metadata.version("torch") if torch_is_installed() else None]
+    versions = [VERSION, openvino.__version__, importlib.metadata.version("torch") if torch_is_installed() else None]
     wished = [wish.engine, wish.precision, wish.cores, wish.max_batch_size]
     temperature = located.description.temperature if located.description else None  # the comparison depends on it
     facts = [located.key, temperature, *astuple(cpu), *wished, *versions, sorted(carried.logits) if carried else []]

@@ -9,7 +9,7 @@ import torch
 from app.checkpoints.located import graph_key, locate
 from app.checkpoints.own import ModelPackage, save_package
 from app.checkpoints.sources import load_model
-from app.errors import ExportFailed
+from app.errors import ExportFailed, PackageError
 from app.graphs.export import export
 from app.graphs.folder import GRAPHS_NAME, Graphs, Logits, read_graphs, write_manifest, write_probes
 from app.graphs.library import openvino
@@ -36,6 +36,8 @@ def build_package(name: str, draft: Path) -> tuple[PackageDescription, str]:
     package = load_model(located.name)
     carried = None
     if located.directory:
+        if draft.resolve().is_relative_to(located.directory.resolve()):
+            raise PackageError(f"{located.directory}: a package cannot be written into itself")
         shutil.copytree(located.directory, draft, copy_function=shutil.copyfile)  # not their modes: a hub's are links
         if (draft / GRAPHS_NAME).is_dir():
             carried = read_graphs(draft / GRAPHS_NAME, located.key)

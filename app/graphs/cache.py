@@ -32,11 +32,9 @@ class Cache:
     def graphs(self, key: str) -> Graphs | None:
         """The graphs of a model; None if there are none that are whole."""
         path = self._graphs(key)
-        if not path.is_dir():
-            return None
         try:
-            return read_graphs(path, key)
-        except PackageError as error:
+            return read_graphs(path, key) if path.is_dir() else None
+        except (PackageError, OSError) as error:
             logger.warning("%s; it is made again", error)
             shutil.rmtree(path, ignore_errors=True)
             return None
@@ -55,7 +53,7 @@ class Cache:
         try:
             draft.replace(path)
         except OSError as error:
-            if not path.is_dir():  # else another process was faster
+            if self.graphs(key) is None:  # else another process was faster
                 logger.warning("%s cannot be kept in the cache: %s", draft, error)
                 return draft
             return path

@@ -91,7 +91,7 @@ def read_graphs(directory: Path, made_of: str) -> Graphs:
             if Path(name).name != name or file_sha256(directory / name) != sha256:
                 raise PackageError(f"{directory / name}: is damaged, its SHA-256 is not the one in {MANIFEST_NAME}")
         stored = load_file(directory / PROBES_NAME)
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:  # ValueError: of names that no file can have
         raise PackageError(f"{directory}: the graphs cannot be read: {error}") from error
     names = [name.removeprefix("logits.") for name in stored if name != "pixels"]
     paths = {name: directory / f"{name}.xml" for name in names}

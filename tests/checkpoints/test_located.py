@@ -104,8 +104,21 @@ def test_a_foreign_folder_is_known_by_its_files_only(foreign: Path) -> None:
     assert (located.directory, located.description, located.parameters) == (None, None, 0)
     (foreign / "README.md").write_text("words")
     assert locate(str(foreign)).key == located.key
+    assert locate(str(foreign.parent / "." / foreign.name)).key == located.key
     (foreign / "labels.json").write_text("{}")
     assert locate(str(foreign)).key != located.key
+
+
+def test_a_foreign_folder_of_another_name_is_another_model(foreign: Path) -> None:
+    """By "deit" in a name we know how its images are to be prepared."""
+    before = load_model(str(foreign / "model.safetensors"))
+    (foreign / "vit").mkdir()
+    (foreign / "deit").mkdir()
+    for name in ("vit", "deit"):
+        shutil.copyfile(foreign / "model.safetensors", foreign / name / "model.safetensors")
+    models = [load_model(str(foreign / name)) for name in ("vit", "deit")]
+    assert before.labels == models[0].labels
+    assert locate(str(foreign / "vit")).key != locate(str(foreign / "deit")).key
 
 
 def test_a_foreign_file_is_known_by_its_bytes(foreign: Path) -> None:

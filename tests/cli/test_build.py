@@ -8,6 +8,7 @@ import pytest
 from app.checkpoints.sources import load_model
 from app.cli.main import main
 from app.graphs.folder import GRAPHS_NAME, read_graphs
+from tests.graphs import tiny
 
 
 def test_a_package_is_written_and_how_to_serve_it(
@@ -52,6 +53,15 @@ def test_a_place_that_cannot_be_written_is_named(
     assert main(["build", str(bare), "--out", str(tmp_path / "file" / "out")]) == 1
     error = capsys.readouterr().err
     assert "cannot be written" in error and str(tmp_path / "file" / "out") in error
+
+
+def test_a_package_is_not_written_into_itself(bare: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    package = tiny.copied(bare, tmp_path / "package")
+    before = set(package.rglob("*"))
+    for out in (package / "built", package / "new" / "built"):
+        assert main(["build", str(package), "--out", str(out)]) == 1
+        assert capsys.readouterr().err == f"vit-serve: error: {package}: a package cannot be written into itself\n"
+    assert {path for path in package.rglob("*") if path.name != "new"} == before
 
 
 def test_a_place_to_write_to_must_be_named(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:

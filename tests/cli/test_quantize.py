@@ -157,6 +157,7 @@ def test_without_nncf_it_is_said_how_to_get_it(
         ("--accuracy-loss", "1.5"),
         ("--calibration", "0"),
         ("--judged", "0"),
+        ("--seed", "-1"),
     ],
 )
 def test_an_option_that_cannot_be_is_named(

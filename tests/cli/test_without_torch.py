@@ -14,6 +14,6 @@ def test_a_command_that_needs_torch_says_so(
     loaded = [name for name in sys.modules if name.startswith(("app.training", "app.insight", "app.checkpoints.s"))]
     for name in [*loaded, "torch"]:
         monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.setitem(sys.modules, "torch", None)  # type: ignore[arg-type]  # as if it could not be found
+    monkeypatch.setitem(sys.modules, "torch", None)  # as if it could not be found
     assert main(arguments) == 1
     assert capsys.readouterr().err == f"vit-serve: error: `{arguments[0]}` needs torch, which is not installed here\n"

@@ -102,6 +102,17 @@ def test_a_choice_holds_only_where_it_was_made(bare: Path, cache: Path, maker: M
     assert maker.made() == [True, False, False, False]
 
 
+def test_a_choice_is_made_again_by_another_version(
+    tmp_path: Path, cache: Path, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which may be able to export what this one could not."""
+    package = saved(tmp_path / "ill", ill_conditioned())
+    for version in ("0.1.0", "0.1.0", "0.2.0"):
+        monkeypatch.setattr("app.engine.open_openvino.VERSION", version)
+        start(package, cache)
+    assert maker.made() == [True, True]
+
+
 def test_labels_and_temperature_are_the_packages_own_of_today(bare: Path, cache: Path, maker: Maker) -> None:
     package = copied(bare, cache.parent / "package")
     before = start(package, cache, engine="openvino", precision="float32")
@@ -193,6 +204,14 @@ def test_a_package_that_carries_its_graph_needs_none_in_the_cache(
     assert maker.made() == [False]  # torch is measured
 
 
+def test_what_lies_in_two_places_is_called_by_its_place(bare: Path, cache: Path, maker: Maker) -> None:
+    for name in ("one", "two"):
+        export_package(bare, "hf", cache.parent / name)
+        found = start(cache.parent / name, cache, engine="openvino").info
+        assert found.name == start(cache.parent / name, cache, engine="torch").info.name
+        assert found.name.endswith(name)
+
+
 def test_a_foreign_checkpoint_is_described_by_the_cache(bare: Path, cache: Path, maker: Maker) -> None:
     export_package(bare, "hf", cache.parent / "theirs")
     settings = {"precision": "float32", "engine": "openvino"}
@@ -211,7 +230,8 @@ from pathlib import Path
 from app.bootstrap import open_classifier
 from app.settings import Settings
 async def run(model, cache, *pictures):
-    async with open_classifier(Settings(model=model, cache_dir=cache, engine="auto", device="cpu", threads=2)) as served:
+    settings = Settings(model=model, cache_dir=cache, engine="auto", device="cpu", threads=2)
+    async with open_classifier(settings) as served:
         await served.ready()
         for picture in pictures:
             [best] = (await served.classify(Path(picture).read_bytes(), top_k=1)).predictions

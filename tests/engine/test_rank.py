@@ -9,7 +9,7 @@ from app.domain import Candidate
 from app.engine import rank as module
 from app.engine.opened import Wish
 from app.engine.rank import Proven, candidates, choose, compiled, weights_of
-from app.engine.runners.openvino import CPU, CompiledGraph, infer
+from app.engine.runners.openvino import CPU, infer
 from app.errors import ExportFailed
 from app.graphs.agreement import disagreement
 from app.graphs.folder import GRAPHS_NAME, read_graphs
@@ -171,7 +171,7 @@ def test_out_of_time_nothing_more_is_measured(with_both: Proven, monkeypatch: py
 def test_a_late_start_leaves_out_the_last(proven: Proven, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_BUDGET_S", 0.0)
     clock = iter([0.0, 0.0, 1.0, 1.0, 1.0])
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("app.engine.rank.time.monotonic", lambda: next(clock))
     first, *rest = candidates(proven, wish(), WITH_BFLOAT16)
     assert first.images_per_s and not first.why_not
     assert len(rest) == 2 and all(each.why_not for each in rest)
@@ -198,7 +198,7 @@ def test_bfloat16_is_asked_for_where_it_is_meant(
     proven: Proven, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[object, ...]] = []
-    monkeypatch.setattr(module, "CompiledGraph", lambda *arguments: (asked.append(arguments), CompiledGraph)[1])
+    monkeypatch.setattr(module, "CompiledGraph", lambda *arguments: asked.append(arguments))
     path = proven.paths["float32"]
     compiled(path, replace(rated(precision, 1), lanes=3), 5)
     assert asked == [(path, "bfloat16", 5, 3)]

@@ -142,6 +142,30 @@ def test_a_draft_that_cannot_be_moved_serves_and_it_is_told(
     assert cache.choice("a") is None
 
 
+def test_a_damaged_entry_that_cannot_be_replaced_is_not_taken_for_the_draft(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk that can only be read."""
+    cache = Cache(tmp_path)
+    (put(cache, made) / "float32.bin").write_bytes(b"cut short")
+    with cache.draft(KEY) as draft:
+        shutil.copytree(made, draft)
+        monkeypatch.setattr(Path, "replace", refuse)
+        monkeypatch.setattr("app.graphs.cache.shutil.rmtree", lambda path, ignore_errors: None)
+        assert cache.graphs(KEY) is None
+        assert cache.keep(KEY, draft) == draft
+        monkeypatch.undo()
+
+
+def test_a_directory_that_cannot_be_looked_into_is_empty(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As that of a user whose home is another's; a name that is too long ends in an error for root, too."""
+    cache = Cache(tmp_path / ("x" * 300))
+    assert cache.graphs(KEY) is None
+    assert cache.choice("a") is None
+    cache.remember("a", {"best": 1})
+    assert "File name too long" in caplog.text
+
+
 def test_a_choice_is_the_same_after_a_round_trip(tmp_path: Path) -> None:
     choice = {"best": {"engine": "torch", "images_per_s": 1.5, "why_not": None}, "candidates": [{"ä": 1}]}
     cache = Cache(tmp_path)

@@ -59,7 +59,7 @@ class _NotTraced(VisionTransformer):
     """Cannot be followed by a tracer."""
 
     def forward(self, x: Tensor) -> Any:
-        if torch.jit.is_tracing():
+        if torch._C._get_tracing_state() is not None:
             raise TypeError("not while somebody looks\nsecond line")
         return super().forward(x)
 

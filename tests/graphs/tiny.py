@@ -65,7 +65,9 @@ def saved(folder: Path, made: VisionTransformer | None = None, **changes: Any) -
 def ill_conditioned() -> VisionTransformer:
     """One whose first numbers nearly cancel out: whoever sums in another order gets another answer."""
     made = network()
-    made.patch_embed.proj.bias.fill_(3e4)
+    bias = made.patch_embed.proj.bias
+    assert bias is not None
+    bias.fill_(3e4)
     return made
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from app.domain import PreprocessSpec
 from app.engine.runners.openvino import CompiledGraph, infer
+from app.errors import ExportFailed
 from app.graphs.export import export
 from app.graphs.folder import Logits, Pixels
 from app.network.fold import fold_normalisation
@@ -89,9 +90,7 @@ def drawn(config: ViTConfig) -> VisionTransformer:
     network = VisionTransformer(config).eval().requires_grad_(False)
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):  # which are left unset; `init_weights` takes seconds
-            nn.init.kaiming_normal_(
-                module.weight, nonlinearity="linear"
-            )  # numbers of size one, where GELU is not linear
+            nn.init.kaiming_normal_(module.weight, nonlinearity="linear")  # numbers of size one: there GELU turns
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     unsettle(network)
@@ -102,6 +101,15 @@ def assert_same(found: Logits, expected: Logits) -> None:
     """Within the tolerance; and equality is no accident, for logits differ between classes."""
     assert expected.std(axis=1).min() > 1e-2
     assert np.abs(found - expected).max() <= TOLERANCE * max(1.0, float(np.abs(expected).max()))
+
+
+def expect_refusal(request: pytest.FixtureRequest, config: ViTConfig) -> None:
+    """OpenVINO 2026.4 moves GELU in front of the maximum behind a convolution, which is another function below -0.75.
+
+    `export` notices, and such a network runs in torch.
+    """
+    if config.stem_widths:
+        request.applymarker(pytest.mark.xfail(raises=ExportFailed, strict=True, reason="GELU moved by OpenVINO"))
 
 
 def check(config: ViTConfig, folder: Path) -> None:
@@ -124,13 +132,16 @@ def check(config: ViTConfig, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("config", [pytest.param(config, id=names) for config, names in by_shape().items()])
-def test_variants(config: ViTConfig, tmp_path: Path) -> None:
+def test_variants(config: ViTConfig, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    expect_refusal(request, config)
     check(config, tmp_path)
 
 
 @pytest.mark.parametrize("name", SWITCHES)
-def test_switches(name: str, tmp_path: Path) -> None:
-    check(replace(BASE, **SWITCHES[name]), tmp_path)
+def test_switches(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    config = replace(BASE, **SWITCHES[name])
+    expect_refusal(request, config)
+    check(config, tmp_path)
 
 
 def test_every_position_is_among_them() -> None:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from app.engine.client import Scores
 from app.engine.runners import openvino as module
 from app.engine.runners.openvino import CompiledGraph, OpenVINORunner, infer, parts, this_cpu
 from app.errors import InferenceFailed, PackageError
-from app.graphs.folder import GRAPHS_NAME, Logits
+from app.graphs.folder import GRAPHS_NAME, Logits, Pixels
 from app.graphs.library import openvino
 from tests.graphs.tiny import blots, copied, network
 
@@ -113,7 +114,12 @@ def test_the_warm_up_runs_what_will_be_run_and_nothing_else(
     graph: CompiledGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    monkeypatch.setattr(module, "infer", lambda request, pixels: (seen.append(len(pixels)), infer(request, pixels))[1])
+
+    def counted(request: Any, pixels: Pixels) -> Logits:
+        seen.append(len(pixels))
+        return infer(request, pixels)
+
+    monkeypatch.setattr(module, "infer", counted)
     for most, sizes in ((9, {1, 2, 4, 8}), (8, {1, 2, 4, 8}), (7, {1, 2, 4}), (1, {1})):
         seen.clear()
         OpenVINORunner(graph, PICTURES, most, 1.0).warm_up()
