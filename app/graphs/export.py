@@ -67,7 +67,7 @@ def _convert(network: VisionTransformer, probes: Pixels) -> "openvino.Model":
             module = _FromPixels(network).eval()
             model = openvino.convert_model(module, example_input=example, input=[-1, *example.shape[1:]])
     except Exception as error:  # whatever a converter stumbles over
-        reason = str(error).strip().partition("\n")[0]
+        reason = " ".join(str(error).split())[:300]  # which operation it is stands in one of many lines
         raise ExportFailed(f"OpenVINO cannot express this network: {type(error).__name__}: {reason}") from error
     model.inputs[0].get_tensor().set_names({"pixels"})
     model.outputs[0].get_tensor().set_names({"logits"})

@@ -71,7 +71,7 @@ def turned_into(kind: type[VisionTransformer]) -> VisionTransformer:
 
 
 @pytest.mark.parametrize(
-    ("kind", "reason"), [(_WithoutRule, "OpConversionFailure"), (_NotTraced, "Couldn't get TorchScript module")]
+    ("kind", "reason"), [(_WithoutRule, "aten::special_bessel_j0"), (_NotTraced, "not while somebody looks")]
 )
 def test_what_cannot_be_expressed_is_said_in_one_line(
     kind: type[VisionTransformer], reason: str, tmp_path: Path
