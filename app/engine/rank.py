@@ -10,7 +10,7 @@ from app.domain import Candidate
 from app.engine.measure import images_per_second
 from app.engine.opened import Wish
 from app.engine.runners.openvino import CPU, CompiledGraph, OpenVINORunner, infer
-from app.errors import ExportFailed
+from app.errors import DeviceError, ExportFailed
 from app.graphs.agreement import disagreement
 from app.graphs.folder import Logits, Pixels
 
@@ -78,7 +78,10 @@ def _measure(proven: Proven, candidate: Candidate, wish: Wish, until: float) -> 
     if time.monotonic() > until:
         return replace(candidate, images_per_s=None, why_not="not measured, there was no time left")
     weights = weights_of(candidate.precision)
-    graph = compiled(proven.paths[weights], candidate, wish.cores)
+    try:
+        graph = compiled(proven.paths[weights], candidate, wish.cores)
+    except DeviceError as error:
+        return replace(candidate, images_per_s=None, why_not=str(error))
     expected, exact = proven.logits[weights], candidate.precision == FLOATS[0]
     why_not = disagreement(expected, infer(graph.request(), proven.probes), proven.temperature, exact)
     if why_not and (wish.strict or candidate.precision != FLOATS[1]):

@@ -10,7 +10,7 @@ from app.engine import rank as module
 from app.engine.opened import Wish
 from app.engine.rank import Proven, candidates, choose, compiled, weights_of
 from app.engine.runners.openvino import CPU, infer
-from app.errors import ExportFailed
+from app.errors import DeviceError, ExportFailed
 from app.graphs.agreement import disagreement
 from app.graphs.folder import GRAPHS_NAME, read_graphs
 from tests.graphs.tiny import copied, with_int8
@@ -202,3 +202,14 @@ def test_bfloat16_is_asked_for_where_it_is_meant(
     path = proven.paths["float32"]
     compiled(path, replace(rated(precision, 1), lanes=3), 5)
     assert asked == [(path, "bfloat16", 5, 3)]
+
+
+def test_what_cannot_be_compiled_here_is_out_of_the_question(proven: Proven, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> CompiledGraph:
+        raise DeviceError("not on this CPU")
+
+    monkeypatch.setattr(module, "CompiledGraph", refuse)
+    found = candidates(proven, wish(), WITH_BFLOAT16)
+    assert {each.why_not for each in found} == {"not on this CPU"}
+    with pytest.raises(ExportFailed, match="not on this CPU"):
+        choose(found)
