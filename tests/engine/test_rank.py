@@ -205,7 +205,7 @@ def test_bfloat16_is_asked_for_where_it_is_meant(
 
 
 def test_what_cannot_be_compiled_here_is_out_of_the_question(proven: Proven, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> CompiledGraph:
+    def refuse(*_: object) -> None:
         raise DeviceError("not on this CPU")
 
     monkeypatch.setattr(module, "CompiledGraph", refuse)
