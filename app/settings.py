@@ -196,8 +196,10 @@ class Settings(BaseSettings):
     def cache_directory(self) -> Path:
         """The directory meant by `cache_dir`."""
         if self.cache_dir:
-            return Path(self.cache_dir).expanduser()
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vit-serve"
+            return Path(os.path.expanduser(self.cache_dir))
+        home = os.path.expanduser("~")  # unchanged where this user has no home: then nothing can be kept
+        cache = os.environ.get("XDG_CACHE_HOME") or (os.path.join(home, ".cache") if home != "~" else os.devnull)
+        return Path(cache) / "vit-serve"
 
 
 def misspelt_variables() -> dict[str, str]:

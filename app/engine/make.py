@@ -1,6 +1,6 @@
 """Owns the order to a child process to make a model's graphs; the serving process never imports torch for it.
 
-It is started as `python -m app.engine.make_here` with an Order as JSON on standard input, and answers in the last line
+It runs `app.engine.make_here`, with an Order as JSON on standard input, and answers in the last line
 of standard output with {"candidates": …} or {"error": class of `errors`, "message": …}.
 """
 
@@ -16,6 +16,10 @@ from app.domain import Candidate
 from app.errors import ExportFailed, ExportInterrupted, VitServeError
 
 _TIMEOUT_S: Final = 1800
+# It finds modules where this process does: `-m` would look first into the working directory, whatever lies there.
+_CHILD: Final = (
+    "import runpy, sys; sys.path[:] = sys.argv[1:]; runpy.run_module('app.engine.make_here', run_name='__main__')"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ def make(order: Order) -> tuple[Candidate, ...]:
 
     Raises ExportFailed, ExportInterrupted, what `load_model` raises, and OSError where the directory cannot be written.
     """
-    command = [sys.executable, "-m", "app.engine.make_here"]
+    command = [sys.executable, "-P", "-c", _CHILD, *sys.path]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         try:
             out, err = child.communicate(json.dumps(asdict(order)).encode(), _TIMEOUT_S)

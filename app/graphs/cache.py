@@ -7,8 +7,9 @@ import json
 import logging
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from app.package.config import read_json
 from app.package.whole import written_whole
 from app.version import VERSION
 
+_LONG_AGO_S: Final = 86_400.0
 logger = logging.getLogger(__name__)
 _VERSION: Final = f"{VERSION}-{FORMAT}-{openvino.__version__.partition('-')[0]}"
 
@@ -44,6 +46,7 @@ class Cache:
         """A folder to make a model's graphs in, which is gone afterwards unless kept. Raises OSError."""
         parent = self._graphs(key).parent
         parent.mkdir(parents=True, exist_ok=True)
+        _sweep(parent)
         with tempfile.TemporaryDirectory(prefix=f".{key[:16]}.", dir=parent) as path:
             yield Path(path) / "graphs"
 
@@ -83,3 +86,11 @@ class Cache:
 
     def _choice(self, name: str) -> Path:
         return self._directory / "choices" / f"{name}.json"
+
+
+def _sweep(parent: Path) -> None:
+    """Removes drafts of processes that were killed long ago."""
+    for draft in parent.glob(".*"):
+        with suppress(OSError):
+            if time.time() - draft.stat().st_mtime > _LONG_AGO_S:
+                shutil.rmtree(draft, ignore_errors=True)

@@ -65,7 +65,8 @@ def _convert(network: VisionTransformer, probes: Pixels) -> "openvino.Model":
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")
             module = _FromPixels(network).eval()
-            model = openvino.convert_model(module, example_input=example, input=[-1, *example.shape[1:]])
+            traced = torch.jit.trace(module, example, check_trace=False)  # the logits are compared all the same
+            model = openvino.convert_model(traced, example_input=example, input=[-1, *example.shape[1:]])
     except Exception as error:  # whatever a converter stumbles over
         reason = " ".join(str(error).split())[:300]  # which operation it is stands in one of many lines
         raise ExportFailed(f"OpenVINO cannot express this network: {type(error).__name__}: {reason}") from error
