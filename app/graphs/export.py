@@ -70,9 +70,25 @@ def _convert(network: VisionTransformer, probes: Pixels) -> "openvino.Model":
     except Exception as error:  # whatever a converter stumbles over
         reason = " ".join(str(error).split())[:300]  # which operation it is stands in one of many lines
         raise ExportFailed(f"OpenVINO cannot express this network: {type(error).__name__}: {reason}") from error
+    _keep_apart(model)
     model.inputs[0].get_tensor().set_names({"pixels"})
     model.outputs[0].get_tensor().set_names({"logits"})
     return model
+
+
+def _keep_apart(model: "openvino.Model") -> None:
+    """Puts an operation that does nothing behind every maximum over neighbours.
+
+    OpenVINO 2026.4 moves an activation from behind the maximum in front of it, into the convolution before; of GELU,
+    which falls and rises again, that is another function.
+    """
+    for node in model.get_ops():
+        if node.get_type_name() == "MaxPool":
+            out = node.output(0)
+            readers = list(out.get_target_inputs())
+            same = openvino.opset13.maximum(out, out).output(0)
+            for reader in readers:
+                reader.replace_source_output(same)
 
 
 def _run(model: "openvino.Model", pixels: Pixels) -> Logits:

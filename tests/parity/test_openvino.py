@@ -11,7 +11,6 @@ from torch import nn
 
 from app.domain import PreprocessSpec
 from app.engine.runners.openvino import CompiledGraph, infer
-from app.errors import ExportFailed
 from app.graphs.export import export
 from app.graphs.folder import Logits, Pixels
 from app.network.fold import fold_normalisation
@@ -103,15 +102,6 @@ def assert_same(found: Logits, expected: Logits) -> None:
     assert np.abs(found - expected).max() <= TOLERANCE * max(1.0, float(np.abs(expected).max()))
 
 
-def expect_refusal(request: pytest.FixtureRequest, config: ViTConfig) -> None:
-    """OpenVINO 2026.4 moves GELU in front of the maximum behind a convolution, which is another function below -0.75.
-
-    `export` notices, and such a network runs in torch.
-    """
-    if config.stem_widths:
-        request.applymarker(pytest.mark.xfail(raises=ExportFailed, strict=True, reason="GELU moved by OpenVINO"))
-
-
 def check(config: ViTConfig, folder: Path) -> None:
     """Torch's logits of the network as it was built, for normalised pixels, are the graph's for raw ones."""
     height, width = config.img_size
@@ -132,16 +122,13 @@ def check(config: ViTConfig, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("config", [pytest.param(config, id=names) for config, names in by_shape().items()])
-def test_variants(config: ViTConfig, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    expect_refusal(request, config)
+def test_variants(config: ViTConfig, tmp_path: Path) -> None:
     check(config, tmp_path)
 
 
 @pytest.mark.parametrize("name", SWITCHES)
-def test_switches(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    config = replace(BASE, **SWITCHES[name])
-    expect_refusal(request, config)
-    check(config, tmp_path)
+def test_switches(name: str, tmp_path: Path) -> None:
+    check(replace(BASE, **SWITCHES[name]), tmp_path)
 
 
 def test_every_position_is_among_them() -> None:
