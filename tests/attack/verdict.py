@@ -78,8 +78,13 @@ def complaints(seen: Observation) -> list[str]:
 
 
 def doubtful(seen: Observation) -> bool:
-    """Whether all that is held against the server is that somebody waited, which may have been the machine's doing."""
+    """Whether all that is held against the server is that somebody waited, or one request of fewer than a hundred.
+
+    The former may have been the machine's doing, and the latter is no share yet: a longer attack tells.
+    """
     honest, probes = ([asking._replace(seconds=0.0) for asking in rounds] for rounds in (seen.honest, seen.probes))
+    right = [asking for asking in honest if _kind(asking) == "good"]
+    honest = right if len(honest) - len(right) == 1 else honest
     return bool(complaints(seen)) and not complaints(replace(seen, honest=honest, probes=probes))
 
 
