@@ -34,7 +34,8 @@ async def open_classifier(
 
     On leaving, what was accepted is finished first. Raises SetupError if the model or device cannot be had.
     """
-    settings = fitted(settings or Settings(), allowed_memory_bytes())
+    memory_bytes = allowed_memory_bytes()
+    settings = fitted(settings or Settings(), memory_bytes)
     cores = settings.threads or allowed_cores()
     wish = Wish(
         *(settings.engine, settings.device, settings.precision, cores, settings.max_batch_size),
@@ -42,7 +43,7 @@ async def open_classifier(
     )
     model = open_model(settings.model, wish)
     spec, max_batch_size = model.description.preprocess, model.max_batch_size
-    slots = SlotPool(_slots(settings, allowed_memory_bytes(), 3 * spec.height * spec.width), spec.height, spec.width)
+    slots = SlotPool(_slots(settings, memory_bytes, 3 * spec.height * spec.width), spec.height, spec.width)
     runners = model.runners(slots.pixels)
     lanes = len(runners)
     info = _info(model, lanes)

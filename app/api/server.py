@@ -147,7 +147,6 @@ async def _admin_port(settings: Settings, app: FastAPI, telemetry: Metrics) -> A
     if not settings.admin_port:
         yield
         return
-    settings = fitted(settings, allowed_memory_bytes())
     limits = ConnectionLimits(settings.keep_alive_s, max_connections=_ADMIN_CONNECTIONS)
     connections = Connections(limits.max_connections, telemetry)
     factory = connection_factory(create_admin_app(app), limits, connections)

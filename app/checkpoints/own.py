@@ -38,6 +38,10 @@ class ModelPackage(PackageDescription):
 
     network: VisionTransformer = field(repr=False, kw_only=True)
 
+    def description(self) -> PackageDescription:
+        """All but the network."""
+        return PackageDescription(**{each.name: getattr(self, each.name) for each in fields(PackageDescription)})
+
 
 def load_package(directory: Path, *, for_training: bool = False) -> ModelPackage:
     """Reads and checks a package. One with a dead head is a start `for_training`, and cannot classify.

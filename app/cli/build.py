@@ -5,8 +5,6 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from app.errors import PackageError
-
 
 def configure(parser: ArgumentParser) -> None:
     """Adds the options."""
@@ -21,15 +19,10 @@ def configure(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Builds; returns the exit code. Raises SetupError."""
     from app.graphs.build import build_package
-    from app.package.whole import written_whole
+    from app.package.whole import written_anew
 
-    if args.out.exists():
-        raise PackageError(f"{args.out}: is there already; nothing was written")
-    try:
-        with written_whole(args.out) as draft:
-            description, _ = build_package(args.model, draft)
-    except OSError as error:
-        raise PackageError(f"{args.out}: cannot be written: {error}") from error
+    with written_anew(args.out) as draft:
+        description, _ = build_package(args.model, draft)
     sys.stdout.write(f"{description.name}, with its graph for OpenVINO, written to {args.out}. To serve it:\n")
     sys.stdout.write(f"  vit-serve serve --model {shlex.quote(str(args.out))}\n")
     return 0

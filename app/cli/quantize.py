@@ -6,7 +6,7 @@ from argparse import ArgumentError, ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from app.errors import DatasetError, PackageError
+from app.errors import DatasetError
 
 if TYPE_CHECKING:
     from app.package.description import PackageDescription
@@ -48,26 +48,21 @@ def run(args: Namespace) -> int:
             raise ArgumentError(None, f"--{name.replace('_', '-')} is {getattr(args, name)}, but it should be 0 … 1")
     if args.calibration < 1 or args.judged < 1 or args.seed < 0:
         raise ArgumentError(None, "--calibration and --judged should be at least 1, --seed at least 0")
-    if args.out.exists():
-        raise PackageError(f"{args.out}: is there already; nothing was written")
     from app.graphs.build import build_package, leave_out_float
-    from app.package.whole import written_whole
+    from app.package.whole import written_anew
     from app.quantising.card import figures
     from app.quantising.judge import Limits
     from app.quantising.recipes import check_nncf
     from app.quantising.run import quantize_package, this_machine
 
-    check_nncf()
-    try:
-        with written_whole(args.out) as draft:
-            description, key = build_package(args.model, draft)
-            images = _read(args, description)
-            limits = Limits(args.agreement, args.accuracy_loss)
-            facts = quantize_package(draft, description, key, images, limits, this_machine(), _say)
-            if args.without_float:
-                leave_out_float(draft, key)
-    except OSError as error:
-        raise PackageError(f"{args.out}: cannot be written: {error}") from error
+    with written_anew(args.out) as draft:
+        check_nncf()
+        description, key = build_package(args.model, draft)
+        images = _read(args, description)
+        limits = Limits(args.agreement, args.accuracy_loss)
+        facts = quantize_package(draft, description, key, images, limits, this_machine(), _say)
+        if args.without_float:
+            leave_out_float(draft, key)
     sys.stdout.write(f"{description.name}, judged on {facts.comparison.images} images: float32, int8\n")
     for what, before, after in figures(facts):
         sys.stdout.write(f"  {what}: {before or '-'}, {after}\n")

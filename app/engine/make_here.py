@@ -5,7 +5,7 @@ import json
 import sys
 import time
 import traceback
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,10 +21,9 @@ from app.errors import VitServeError
 from app.graphs.agreement import disagreement
 from app.graphs.build import write_graphs
 from app.graphs.export import logits_of
-from app.graphs.folder import Logits, write_description
+from app.graphs.folder import Logits, Pixels, write_description
 from app.graphs.probes import probes
 from app.network.fold import fold_normalisation
-from app.package.description import PackageDescription
 
 _BUDGET_S: Final = 2.0  # after which no further number format is measured
 
@@ -32,25 +31,27 @@ _BUDGET_S: Final = 2.0  # after which no further number format is measured
 def make_here(order: Order) -> list[Candidate]:
     """Raises ExportFailed, OSError and what `load_model` raises."""
     package = load_model(order.model)
+    pictures = probes(package.preprocess)
     if order.directory:
         directory = Path(order.directory)
-        description = PackageDescription(**{f.name: getattr(package, f.name) for f in fields(PackageDescription)})
         directory.mkdir(parents=True, exist_ok=True)
-        write_description(directory, description, sum(p.numel() for p in package.network.parameters()))
+        write_description(directory, package.description(), sum(p.numel() for p in package.network.parameters()))
         expected = write_graphs(package, order.key, directory)
     else:
         fold_normalisation(package.network, package.preprocess)
-        expected = logits_of(package.network, probes(package.preprocess))
+        expected = logits_of(package.network, pictures)
     until = time.monotonic() + _BUDGET_S
-    return [_measure(package, precision, expected, order, until) for precision in order.precisions]
+    return [_measure(package, precision, pictures, expected, order, until) for precision in order.precisions]
 
 
-def _measure(package: ModelPackage, precision: str, expected: Logits, order: Order, until: float) -> Candidate:
+def _measure(
+    package: ModelPackage, precision: str, pictures: Pixels, expected: Logits, order: Order, until: float
+) -> Candidate:
     """How fast torch is in a number format, and whether its answers are those of float32."""
     candidate = Candidate("torch", precision, order.lanes)
     if time.monotonic() > until:
         return replace(candidate, why_not="not measured, there was no time left")
-    dtype, pictures = getattr(torch, precision), probes(package.preprocess)
+    dtype = getattr(torch, precision)
     network = package.network
     if dtype != torch.float32:
         network = copy.deepcopy(network).to(dtype)

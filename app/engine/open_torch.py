@@ -1,7 +1,5 @@
 """Owns a model run by torch, from its name to its runners; does not choose torch."""
 
-from dataclasses import fields
-
 from app.checkpoints.sources import load_model
 from app.engine.client import Runner
 from app.engine.opened import Opened, Wish
@@ -9,7 +7,6 @@ from app.engine.runners.device import choose_device, to_precision
 from app.engine.runners.torch import TorchRunner, TorchRunnerConfig
 from app.graphs.folder import Pixels
 from app.network.fold import fold_normalisation
-from app.package.description import PackageDescription
 
 
 def open_torch(name: str, wish: Wish) -> Opened:
@@ -23,7 +20,7 @@ def open_torch(name: str, wish: Wish) -> Opened:
     lanes = 1 if on_gpu else wish.lanes
     batch_size = wish.batch_size(on_gpu=on_gpu)
     config = TorchRunnerConfig(device, dtype, batch_size, wish.cores, lanes, package.temperature)
-    description = PackageDescription(**{each.name: getattr(package, each.name) for each in fields(PackageDescription)})
+    description = package.description()
     del package  # with it the float32 weights, where another format is computed in
 
     def runners(pixels: Pixels) -> list[Runner]:

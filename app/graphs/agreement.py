@@ -11,6 +11,11 @@ _SAME: Final = 0.02  # largest difference of a score
 _EXACT: Final = 1e-4  # largest difference of a logit in float32, of logits of this size or smaller
 
 
+def exact_within(expected: Logits) -> float:
+    """How far a logit of float32 may be off: other kernels sum in another order."""
+    return _EXACT * max(1.0, float(np.abs(expected).max()))
+
+
 def disagreement(expected: Logits, found: Logits, temperature: float, exact: bool = False) -> str | None:
     """Why `found` (n, classes) will not do for `expected`; None if it does. `exact`: as float32 of float32.
 
@@ -19,7 +24,7 @@ def disagreement(expected: Logits, found: Logits, temperature: float, exact: boo
     difference = np.abs(found - expected)
     if not np.isfinite(found).all():
         return "it gives what is no number"
-    if exact and difference.max() > _EXACT * max(1.0, float(np.abs(expected).max())):
+    if exact and difference.max() > exact_within(expected):
         return f"a logit differs by {difference.max():.2g}"
     scores, others = _softmax(expected / temperature), _softmax(found / temperature)
     rows = np.arange(len(scores))

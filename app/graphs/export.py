@@ -3,19 +3,17 @@
 import logging
 import warnings
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from app.errors import ExportFailed
+from app.graphs.agreement import exact_within
 from app.graphs.folder import Logits, Pixels
 from app.graphs.library import openvino
 from app.network.fold import PIXEL_OFFSET
 from app.network.vit import VisionTransformer
-
-_AS_TORCH: Final = 1e-4  # largest difference of logits in float32, of those of this size or smaller
 
 
 class _FromPixels(nn.Module):
@@ -48,7 +46,7 @@ def export(network: VisionTransformer, probes: Pixels, destination: Path) -> Log
     model = _convert(network, probes)
     found = _run(model, probes)
     difference = float(np.abs(found - expected).max())
-    if not difference <= _AS_TORCH * max(1.0, float(np.abs(expected).max())):  # also of what is no number
+    if not difference <= exact_within(expected):  # also of what is no number
         raise ExportFailed(f"OpenVINO's logits differ from torch's by {difference:.2g}")
     try:
         openvino.save_model(model, destination, compress_to_fp16=False)

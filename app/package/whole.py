@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from app.errors import PackageError
+
 
 @contextmanager
 def written_whole(destination: Path) -> Iterator[Path]:
@@ -18,3 +20,15 @@ def written_whole(destination: Path) -> Iterator[Path]:
         draft = Path(folder) / destination.name
         yield draft
         draft.replace(destination)
+
+
+@contextmanager
+def written_anew(destination: Path) -> Iterator[Path]:
+    """As `written_whole`, of what must not be there yet. Raises PackageError if it is, or cannot be written."""
+    if destination.exists():
+        raise PackageError(f"{destination}: is there already; nothing was written")
+    try:
+        with written_whole(destination) as draft:
+            yield draft
+    except OSError as error:
+        raise PackageError(f"{destination}: cannot be written: {error}") from error
