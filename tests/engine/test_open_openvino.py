@@ -220,7 +220,8 @@ def test_a_foreign_checkpoint_is_described_by_the_cache(bare: Path, cache: Path,
     assert maker.made() == [True]
     assert first.info == second.info
     assert first.info.labels == LABELS
-    assert replace(first.info, engine="torch", candidates=()) == in_torch.info
+    # How many lanes is measured, so another machine may take another number.
+    assert replace(first.info, engine="torch", candidates=(), lanes=in_torch.info.lanes) == in_torch.info
     assert near(second, in_torch)
 
 
