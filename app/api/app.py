@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
@@ -11,6 +12,7 @@ from app.api.admission import BodyMemory
 from app.api.errors import handle_http, handle_known
 from app.api.middleware import BodyLimit, Tracking
 from app.api.routes import classify, health, metrics, model, page
+from app.api.shortcut import Shortcut
 from app.api.state import State
 from app.classifier import Classifier
 from app.engine.client import Status
@@ -34,6 +36,9 @@ def create_app(settings: Settings, classifier: Classifier, telemetry: Metrics) -
     _watch(state)
 
     # Outermost last, as Starlette adds them.
+    for busiest in classify.router.routes:
+        assert isinstance(busiest, APIRoute)
+        app.add_middleware(Shortcut, route=busiest)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     if settings.cors_origins:
         app.add_middleware(
