@@ -132,6 +132,7 @@ def _info(model: Opened, lanes: int) -> ModelInfo:
         lanes=lanes,
         engine_reason=model.reason,
         candidates=model.candidates,
+        activation=description.activation,
     )
 
 

@@ -198,7 +198,10 @@ class Classifier:
         )
         if (confidence := self._confidence(predictions)) is not None:
             self._observer.answer(confidence)
-        return Classification(self.info.name, predictions, timing, answer.batch_size, confidence, self.info.notice)
+        return Classification(
+            *(self.info.name, predictions, timing, answer.batch_size),
+            *(confidence, self.info.notice, self.info.activation),
+        )
 
     def _confidence(self, predictions: tuple[Prediction, ...]) -> Confidence | None:
         if self.info.threshold is None:

@@ -6,6 +6,7 @@ from typing import Literal
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming", "area"]
 CropMode = Literal["center", "squash", "border"]
 Confidence = Literal["high", "low"]
+Activation = Literal["softmax", "sigmoid", "none"]
 Library = Literal["torchvision", "huggingface", "tensorflow"]
 Engine = Literal["openvino", "torch", "noop"]
 
@@ -31,8 +32,20 @@ class PreprocessSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Scoring:
+    """How a network's logits become scores.
+
+    "softmax": they share 1 between them; "sigmoid": each is 0 … 1 on its own; "none": the logits themselves, of a
+    regression. Before the activation logits are divided by `temperature`, which was fitted on validation data.
+    """
+
+    activation: Activation = "softmax"
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
-    """One class and its softmax score, 0 … 1."""
+    """One class and its score: by softmax or sigmoid 0 … 1, without an activation any number."""
 
     label: str
     index: int
@@ -60,6 +73,7 @@ class Classification:
     batch_size: int
     confidence: Confidence | None = None  # low: the best score is below the model's threshold; None: it has none
     notice: str | None = None  # set when the answer does not come from a trained model
+    activation: Activation = "softmax"  # which made the scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +107,4 @@ class ModelInfo:
     lanes: int = 1  # batches at once
     engine_reason: str | None = None  # why it is this one
     candidates: tuple[Candidate, ...] = ()  # what it was chosen from
+    activation: Activation = "softmax"  # which makes the scores

@@ -25,6 +25,7 @@ VitServeError
 └── SetupError                 the service cannot start as configured
     ├── UnknownVariant         no architecture of that name
     ├── PackageError           a model package that is missing, corrupt, mismatched or unsafe
+    │   └── NotOurNetwork      whole, as far as one can tell, but of an architecture that our network is not
     ├── HubError               a model that cannot be had from the hub
     ├── DeviceError            a device, engine or precision that this machine has not
     ├── ExportFailed           a network that OpenVINO cannot run, or not as torch does
@@ -192,11 +193,21 @@ class PackageError(SetupError):
 
     code = "invalid_package"
 
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+class NotOurNetwork(PackageError):
+    """A checkpoint of an architecture that our network cannot be; its own library may run it."""
+
 
 class HubError(SetupError):
     """A model on the hub is not there, not ours to read, or not in reach; the message says which."""
 
     code = "hub_error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class DeviceError(SetupError):
@@ -227,3 +238,8 @@ class DatasetError(SetupError):
     """The training data cannot be read or is not organised as expected."""
 
     code = "invalid_dataset"
+
+
+def printable(message: str) -> str:
+    """Of names that are a file's own, what a terminal or a log would take for more than text is an escape."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in message)

@@ -10,6 +10,7 @@ def result_document(answer: Classification) -> dict[str, Any]:
     timing = answer.timing
     result: dict[str, Any] = {
         "model": answer.model,
+        "activation": answer.activation,
         "predictions": [
             {"label": p.label, **({"id": p.id} if p.id else {}), "index": p.index, "score": p.score}
             for p in answer.predictions

@@ -4,6 +4,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.domain import Activation
+
 PREDICTIONS: Final[list[Any]] = [
     {"label": "cat", "index": 3, "score": 0.93},
     {"label": "dog", "index": 5, "score": 0.04},
@@ -12,12 +14,18 @@ PREDICTIONS: Final[list[Any]] = [
 TIMING: Final[dict[str, Any]] = {"decode": 1.7, "queue": 0.1, "inference": 4.2, "total": 6.3}
 RESULT: Final[dict[str, Any]] = {
     "model": "vit_nano_lite0_s32_128.cifar10",
+    "activation": "softmax",
     "predictions": PREDICTIONS,
     "timing_ms": TIMING,
     "batch_size": 1,
     "confidence": "high",
 }
 UNSURE: Final = {**RESULT, "predictions": [{"label": "frog", "index": 6, "score": 0.41}], "confidence": "low"}
+_ACTIVATION: Final = (
+    "What makes scores of the model's logits, the same in all its answers. softmax: one class excludes the others, and "
+    "the scores of all classes add up to 1; sigmoid: each class has a score of 0 … 1 on its own; none: a regression, "
+    "whose scores are the model's numbers themselves."
+)
 ID: Final = "5b1d9d2f0f3c4a51b7d1f1c0a7f7f0f3"
 
 
@@ -27,7 +35,7 @@ class PredictionOut(BaseModel):
     label: str
     id: str | None = Field(None, description="WordNet's id of the class, present where the labels are ImageNet's.")
     index: int = Field(ge=0, description="The class's row in the model's head.")
-    score: float = Field(ge=0, le=1, description="Softmax score.")
+    score: float = Field(description="0 … 1, but any number where the answer's `activation` is none.")
 
 
 class TimingOut(BaseModel):
@@ -43,6 +51,7 @@ class ResultOut(BaseModel):
     """The answer to one image."""
 
     model: str
+    activation: Activation = Field(description=_ACTIVATION)
     predictions: list[PredictionOut] = Field(description="In descending order of score.")
     timing_ms: TimingOut
     batch_size: int = Field(ge=1, description="Images that shared the forward pass.")
@@ -134,6 +143,7 @@ class ModelOut(BaseModel):
     sha256: str | None = Field(description="Of the weights file.")
     device: str
     precision: str
+    activation: Activation = Field(description=_ACTIVATION)
     threshold: float | None = Field(None, description="Best scores below it are answered with low confidence.")
     notice: str | None = None
     label_ids: list[str] = Field([], description="WordNet's ids, one a label, where the labels are ImageNet's.")

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from app.checkpoints import hf, npz, timm, torchvision
 from app.checkpoints.infer import CONSTANTS
-from app.checkpoints.own import TIMM_ARGS, ModelPackage, load_package, write_tensors
+from app.checkpoints.own import ModelPackage, load_package, write_tensors
 from app.checkpoints.rules import Dims, Layout, write
+from app.checkpoints.timm_config import timm_arguments
 from app.checkpoints.transformers_config import hf_config, hf_preprocessor
 from app.errors import PackageError
 from app.package.config import CONFIG_NAME, WEIGHTS_NAME, read_json
 from app.package.preprocessing import preprocess_to_timm
-from app.package.variants import ViTConfig
+from app.package.variants import ViTConfig, variant
 from app.package.whole import written_whole
 
 FORMATS: Final[dict[str, tuple[Layout, ...]]] = {
@@ -31,7 +32,17 @@ FORMATS: Final[dict[str, tuple[Layout, ...]]] = {
 }
 _GRID_ONLY: Final = ("timm", "npz, big_vision")  # layouts whose position table may lack the prefix tokens' rows
 _FOLDERS: Final = ("timm", "hf")
-_TIMMS_ARGS: Final = (*TIMM_ARGS, "no_embed_class")
+# Biases that a network may lack, and a format with no way to say so has everywhere: zeros say the same.
+_BIASES: Final = {
+    "hf": ("attn.proj", "mlp.fc1", "mlp.fc2"),
+    **dict.fromkeys(("torchvision", "npz"), ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")),
+}
+# What no format but timm's can say otherwise.
+_PLAIN: Final[dict[str, Any]] = {
+    **{"class_token": True, "reg_tokens": 0, "global_pool": "token", "pre_norm": False, "final_norm": True},
+    **{"norms_pooled": False, "qk_norm": False, "init_values": None, "mlp_layer": "mlp"},
+}
+_OF_HYBRIDS: Final = ("group_norm_eps", "standardization", "standardization_eps")
 _TORCH: Final = (".pth", ".pt", ".bin")
 
 
@@ -54,13 +65,16 @@ def export_package(package: Path, kind: str, destination: Path) -> Exported:
     config = loaded.network.to("meta").config  # its numbers are read again, as they lie in the file
     with safe_open(package / WEIGHTS_NAME, framework="pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no iterator
+    _check_kind(kind, config)
+    base = timm_arguments(config, loaded.architecture) if kind == "timm" else None
     layout, written = _layout(kind, state, config)
     remarks = [
         f"{kind} has {name} {usual!r} where this network has {value!r}: its answers will differ a little"
-        for name, usual in _constants(kind).items()
-        if kind != "hf" or name not in ("norm_eps", "gelu")  # its config.json says these
+        for name, usual in _constants(kind, config, base and base[0]).items()
         if (value := getattr(config, name)) != usual
     ]
+    if base and destination.suffix:
+        remarks.append(f"timm builds it by create_model({base[0]!r}, num_classes={config.num_classes}, **{base[1]})")
     _save(destination, written, _documents(kind, layout, loaded, package))
     return Exported(layout.name, (*remarks, *_unsaid(kind, loaded)))
 
@@ -72,6 +86,12 @@ def _unsaid(kind: str, package: ModelPackage) -> list[str]:
         remarks.append(f"{kind} does not average with the mirror image, as this network does: its answers will differ")
     if kind == "timm" and config.representation_size:
         remarks.append("timm 1.0 leaves out the layer before the head (pre_logits) when it loads this")
+    if package.activation != "softmax" and kind != "hf":
+        remarks.append(f"{kind} does not say what makes scores of logits; here the activation is {package.activation}")
+    if kind == "hf" and package.activation == "none":
+        remarks.append(
+            "transformers' pipeline gives a regression's numbers only if called with function_to_apply='none'"
+        )
     if package.temperature != 1:
         remarks.append(
             f"{kind} does not divide the logits by the temperature {package.temperature:g}, as we do: scores differ"
@@ -110,7 +130,7 @@ def _layout(kind: str, state: Mapping[str, Tensor], config: ViTConfig) -> tuple[
     for layout in FORMATS[kind]:
         if config.no_embed_class and kind == "npz" and layout.name not in _GRID_ONLY:
             continue
-        mine = dict(state)
+        mine = _with_biases(kind, state)
         if (
             config.no_embed_class and layout.name not in _GRID_ONLY
         ):  # a row of zeros for each prefix token says the same
@@ -122,10 +142,41 @@ def _layout(kind: str, state: Mapping[str, Tensor], config: ViTConfig) -> tuple[
     raise PackageError(f"{kind} has no place for {', '.join(homeless[:6])}{' …' if len(homeless) > 6 else ''}")
 
 
-def _constants(kind: str) -> dict[str, Any]:
-    usual = ViTConfig()
+def _check_kind(kind: str, config: ViTConfig) -> None:
+    """Raises PackageError for a network that the format's library would take for another, or could not build."""
+    if kind != "timm":
+        odd = [f"{name} {getattr(config, name)!r}" for name, usual in _PLAIN.items() if getattr(config, name) != usual]
+        if odd:
+            raise PackageError(f"{kind} has no place for {', '.join(odd)}; timm has: --to timm")
+    height, width = config.img_size
+    if kind == "torchvision" and (height != width or height % config.patch_size):
+        raise PackageError(
+            f"torchvision takes one image_size, a multiple of the patch, and this network {height} x {width} px with "
+            f"patches of {config.patch_size}: convert it at another --size first, or --to timm or hf"
+        )
+
+
+def _with_biases(kind: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, and zeros for the biases that the format has and the network has not."""
+    complete = dict(state)
+    for name, weight in state.items():
+        module, _, leaf = name.rpartition(".")
+        if leaf == "weight" and module.endswith(_BIASES.get(kind, ())):
+            complete.setdefault(f"{module}.bias", weight.new_zeros(len(weight)))
+    return complete
+
+
+def _constants(kind: str, config: ViTConfig, architecture: str | None) -> dict[str, Any]:
+    """What the format's library computes with, as far as this network has a use for it."""
+    usual = ViTConfig() if architecture is None else variant(architecture)
     names = {name for each in CONSTANTS.values() for name in each}
-    return {name: getattr(usual, name) for name in sorted(names)} | CONSTANTS[kind]
+    if config.backbone_layers is None:
+        names -= {*_OF_HYBRIDS}
+    if kind == "hf":  # its config.json says these
+        names -= {"norm_eps", "gelu"}
+    if kind == "timm":
+        names -= {"gelu"}  # so do its arguments
+    return {name: CONSTANTS[kind].get(name, getattr(usual, name)) for name in sorted(names)}
 
 
 def _documents(kind: str, layout: Layout, package: ModelPackage, folder: Path) -> dict[str, dict[str, Any]]:
@@ -136,9 +187,11 @@ def _documents(kind: str, layout: Layout, package: ModelPackage, folder: Path) -
             "preprocessor_config.json": hf_preprocessor(package.preprocess),
         }
     if kind == "timm":  # a package has timm's, and one key of our own
+        config = package.network.config
         document = {key: value for key, value in read_json(folder / CONFIG_NAME).items() if key != "vit_serve"}
-        args = document.get("model_args", {})
-        return {CONFIG_NAME: {**document, "model_args": {name: args[name] for name in _TIMMS_ARGS if name in args}}}
+        architecture, arguments = timm_arguments(config, package.architecture)
+        stated = {"architecture": architecture, "global_pool": config.global_pool, "model_args": arguments}
+        return {CONFIG_NAME: {**document, **stated}}
     return {}
 
 

@@ -7,15 +7,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from app.checkpoints.read import StoredTensor, open_tensors
-from app.checkpoints.shards import INDEXES, WHOLE, shards
+from app.checkpoints.kinds import ADAPTER, no_weights
+from app.checkpoints.prefixes import bare_network
+from app.checkpoints.read import Opened, StoredTensor, bare_names, open_as_named, open_file
+from app.checkpoints.shards import ORDER, WHOLE, other_weights, shards
 from app.errors import PackageError
 from app.package.config import CONFIG_NAME, file_sha256, read_json
-
-_OPEN_CLIP: Final = "open_clip_pytorch_model.bin"
-_SUFFIXES: Final = (".safetensors", ".pth", ".pt", ".bin", ".npz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,7 @@ class Files:
     preprocessor: Mapping[str, Any] | None  # preprocessor_config.json
     class_indices: Mapping[str, Any] | None  # class_indices.json, which the tutorial writes
     sha256: Mapping[str, str]  # by file name
+    remarks: tuple[str, ...] = ()  # how the network was found in them, where that was a choice
 
 
 def open_files(source: Path) -> Files:
@@ -35,46 +35,70 @@ def open_files(source: Path) -> Files:
     Raises PackageError if there are no weights, or several, or if a file named after its SHA-256 has another.
     """
     if source.is_file():
-        return Files(open_tensors(source), None, None, None, {source.name: _digest(source)})
+        tensors, remarks = _network(source, open_file(source), None)
+        return Files(tensors, None, None, None, {source.name: _digest(source)}, remarks)
     if not source.is_dir():
         raise PackageError(f"{source}: there is no such file or folder")
-    tensors, paths = _weights(source)
+    opened, paths = _weights(source)
+    config = _document(source / CONFIG_NAME)
+    tensors, remarks = _network(source, opened, config)
+    if (source / ADAPTER).is_file():
+        remarks = (*remarks, f"the adapter that {ADAPTER} describes is not applied; the weights must be merged with it")
     return Files(
         tensors,
-        _document(source / CONFIG_NAME),
+        config,
         _document(source / "preprocessor_config.json"),
         _document(source / "class_indices.json"),
         {path.name: _digest(path) for path in paths},
+        remarks,
     )
 
 
-def _weights(folder: Path) -> tuple[dict[str, StoredTensor], list[Path]]:
-    for whole, sharded in zip((*WHOLE, _OPEN_CLIP), (*INDEXES, ""), strict=True):
+def _network(
+    source: Path, opened: Opened, config: Mapping[str, Any] | None
+) -> tuple[Mapping[str, StoredTensor], tuple[str, ...]]:
+    """The network's tensors; where a library wrote the folder, the names are its own and stay."""
+    if config is not None and ("architecture" in config or "model_type" in config):
+        return opened.tensors, opened.remarks
+    try:
+        tensors, remarks = bare_network(opened.tensors)
+    except PackageError as error:
+        raise PackageError(f"{source}: {error}") from error
+    return tensors, (*opened.remarks, *remarks)
+
+
+def _weights(folder: Path) -> tuple[Opened, list[Path]]:
+    """As transformers and timm choose among several; else the only file there is."""
+    for whole, sharded in ORDER:
         if (folder / whole).is_file():
-            return open_tensors(folder / whole), [folder / whole]
+            return open_file(folder / whole), [folder / whole]
         if sharded and (folder / sharded).is_file():
             return _shards(folder / sharded)
-    found = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
+    found = [folder / name for name in other_weights(path.name for path in folder.iterdir() if path.is_file())]
     if len(found) == 1:
-        return open_tensors(found[0]), found
+        return open_file(found[0]), found
     if not found:
-        raise PackageError(f"{folder}: there are no weights in it, such as {', '.join(WHOLE)} or a .npz")
-    names = ", ".join(path.name for path in found[:8])
-    raise PackageError(f"{folder}: there are several files of weights in it ({names}); name one of them")
+        raise PackageError(f"{folder}: {no_weights(folder, WHOLE)}")
+    names = ", ".join(repr(path.name) for path in found[:8]) + (", …" if len(found) > 8 else "")
+    raise PackageError(
+        f"{folder}: there are several files of weights in it ({names}); "
+        f"name one in place of the folder, such as {str(found[0])!r}"
+    )
 
 
-def _shards(index: Path) -> tuple[dict[str, StoredTensor], list[Path]]:
+def _shards(index: Path) -> tuple[Opened, list[Path]]:
     """All tensors of a checkpoint in several files, by the index beside them."""
     where = shards(index)
     names = sorted(set(where.values()))
     if wrong := next((name for name in names if Path(name).name != name), None):
         raise PackageError(f"{index}: {wrong!r} is no file beside it")
     if absent := [name for name in names if not (index.parent / name).is_file()]:
-        raise PackageError(f"{index}: {', '.join(absent)} is not there; is the download complete?")
-    opened = {name: open_tensors(index.parent / name) for name in names}
+        raise PackageError(f"{index}: {', '.join(map(repr, absent))} is not there; is the download complete?")
+    opened = {name: open_as_named(index.parent / name).tensors for name in names}
     if lost := next((key for key, name in where.items() if key not in opened[name]), None):
-        raise PackageError(f"{index}: {lost!r} is not in {where[lost]}")
-    return {key: opened[name][key] for key, name in where.items()}, [index.parent / name for name in names]
+        raise PackageError(f"{index}: {lost!r} is not in {where[lost]!r}")
+    tensors = {key: opened[name][key] for key, name in where.items()}
+    return Opened(bare_names(index, tensors)), [index.parent / name for name in names]
 
 
 def _document(path: Path) -> dict[str, Any] | None:

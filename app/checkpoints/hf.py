@@ -4,7 +4,7 @@ from typing import Final
 
 from app.checkpoints.rules import HALF_OF_MEAN, SAME, STACK, Layout, Rule
 
-_LEAVES: Final = ("weight", "bias")
+LEAVES: Final = ("weight", "bias")
 _EMBEDDING: Final = {
     "cls_token": "{p}embeddings.cls_token",
     "pos_embed": "{p}embeddings.position_embeddings",
@@ -40,44 +40,50 @@ _V5: Final = {
 }
 _V5_QKV: Final = tuple(f"{_V5_BLOCK}attention.{name}" for name in ("q_proj", "k_proj", "v_proj"))
 _GENERATIONS: Final = {"transformers 4": (_V4, _V4_QKV), "transformers 5": (_V5, _V5_QKV)}
-_IGNORED: Final = {
-    r"(vit\.|deit\.)?embeddings\.mask_token": "only masked-image pre-training uses it",
+IGNORED: Final = {
+    r"(vit\.|deit\.|ijepa\.)?embeddings\.mask_token": "only masked-image pre-training uses it",
     r"(vit\.|deit\.)?embeddings\.position_ids": "it counts from zero",
     r"decoder\..*": "only masked-image pre-training uses it",
 }
 _POOLER: Final = {r"(vit\.|deit\.)?pooler\..*": "the classifier does not use it"}
 
 
-def _trunk(generation: str, prefix: str) -> list[Rule]:
+def trunk(generation: str, prefix: str, layers: str | None = None) -> list[Rule]:
+    """All of ViT's network but its head, below `prefix`, and its layers below another if that is given."""
     modules, qkv = _GENERATIONS[generation]
     pairs = {f"blocks.{{i}}.{ours}": theirs for ours, theirs in modules.items()}
     pairs = {**_GROUP_NORMS, "patch_embed.proj": _PROJECTION, "norm": "{p}layernorm", **pairs}
     rules = [
         *(Rule(ours, (theirs,), SAME) for ours, theirs in _EMBEDDING.items()),
         *(Rule(f"{ours}.weight", (f"{theirs}.weight",), SAME) for ours, theirs in _CONVOLUTIONS.items()),
-        *(Rule(f"{ours}.{leaf}", (f"{theirs}.{leaf}",), SAME) for ours, theirs in pairs.items() for leaf in _LEAVES),
-        *(Rule(f"blocks.{{i}}.attn.qkv.{leaf}", tuple(f"{name}.{leaf}" for name in qkv), STACK) for leaf in _LEAVES),
+        *(Rule(f"{ours}.{leaf}", (f"{theirs}.{leaf}",), SAME) for ours, theirs in pairs.items() for leaf in LEAVES),
+        *(Rule(f"blocks.{{i}}.attn.qkv.{leaf}", tuple(f"{name}.{leaf}" for name in qkv), STACK) for leaf in LEAVES),
     ]
-    return [Rule(r.ours, tuple(name.replace("{p}", prefix) for name in r.theirs), r.transform) for r in rules]
+    below = {True: prefix if layers is None else layers, False: prefix}
+    return [
+        Rule(r.ours, tuple(name.replace("{p}", below[r.ours.startswith("blocks.")]) for name in r.theirs), r.transform)
+        for r in rules
+    ]
 
 
-def _linear(ours: str, theirs: str) -> list[Rule]:
-    return [Rule(f"{ours}.{leaf}", (f"{theirs}.{leaf}",), SAME) for leaf in _LEAVES]
+def linear(ours: str, theirs: str) -> list[Rule]:
+    """A module's weight and bias under another name."""
+    return [Rule(f"{ours}.{leaf}", (f"{theirs}.{leaf}",), SAME) for leaf in LEAVES]
 
 
-_TEACHER: Final = [*_linear("head", "cls_classifier"), *_linear("head_dist", "distillation_classifier")]
-_ONE_HEAD_OF_TWO: Final = [Rule(f"head.{leaf}", (f"classifier.{leaf}",), HALF_OF_MEAN) for leaf in _LEAVES]
+_TEACHER: Final = [*linear("head", "cls_classifier"), *linear("head_dist", "distillation_classifier")]
+_ONE_HEAD_OF_TWO: Final = [Rule(f"head.{leaf}", (f"classifier.{leaf}",), HALF_OF_MEAN) for leaf in LEAVES]
 
 
 def _layouts(generation: str) -> list[Layout]:
     """One for each class. The order decides where a file leaves it open."""
-    vit, deit, bare = (_trunk(generation, prefix) for prefix in ("vit.", "deit.", ""))
+    vit, deit, bare = (trunk(generation, prefix) for prefix in ("vit.", "deit.", ""))
     deit.append(Rule("dist_token", ("deit.embeddings.distillation_token",), SAME))
     bare_deit = [*bare, Rule("dist_token", ("embeddings.distillation_token",), SAME)]
-    unused = {**_IGNORED, **_POOLER}
+    unused = {**IGNORED, **_POOLER}
     rules = {
-        "ViTForImageClassification": ([*vit, *_linear("head", "classifier")], unused),
-        "ViTModel": ([*bare, *_linear("pre_logits.fc", "pooler.dense")], _IGNORED),
+        "ViTForImageClassification": ([*vit, *linear("head", "classifier")], unused),
+        "ViTModel": ([*bare, *linear("pre_logits.fc", "pooler.dense")], IGNORED),
         "DeiTForImageClassification": ([*deit, *_ONE_HEAD_OF_TWO], unused),
         "DeiTForImageClassificationWithTeacher": ([*deit, *_TEACHER], unused),
         "DeiTModel": (bare_deit, unused),

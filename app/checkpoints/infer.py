@@ -23,6 +23,8 @@ CONSTANTS: Final[dict[str, dict[str, Any]]] = {
         "standardization_eps": 1e-5,
     },
 }
+# What no tensor shows, so that only a configuration or the architecture's name tells.
+UNSEEN: Final = ("gelu", "norm_eps", "global_pool", "pool_include_prefix")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +50,19 @@ def infer_config(
     """
     assumptions = []
     try:
-        width = shapes["cls_token"][-1]
+        width = shapes["patch_embed.proj.weight"][0]
         if heads is None:
             heads = _usual_heads(width)
             assumptions.append(f"{heads} heads (shapes do not tell; --heads N)")
         patch, layers = _patch(shapes), _backbone_layers(shapes)
-        distilled = "dist_token" in shapes
         reduction = 1 if layers is None else 4 * 2 ** max(len(layers) - 1, 0)
-        rows = shapes["pos_embed"][-2]
-        if img_size is None and not _is_square(rows, 2 if distilled else 1):
-            img_size = where_not_square
-        if img_size is None:
-            side, no_class = _square(rows, 2 if distilled else 1)
-            img_size = (side * patch * reduction, side * patch * reduction)
-            assumptions.append(f"images of {img_size[0]} x {img_size[1]} px (square, as the position table; --size)")
-        else:
-            down, across = (-(-size // reduction) // patch for size in img_size)
-            no_class = rows == down * across
+        relative = _relative(shapes, constants)
+        prefix = relative["class_token"] + relative["distilled"] + relative["reg_tokens"]
+        img_size, no_class, assumed = _grid(shapes, (patch, reduction), prefix, img_size, where_not_square)
+        assumptions += assumed
+        if relative["pre_norm"] and not constants.keys() & {"gelu", "norm_eps"}:
+            relative["norm_eps"] = 1e-5
+            assumptions.append("norm_eps 1e-5 and the exact GELU, as most CLIP networks have (--variant NAME)")
         conv = shapes.get("patch_embed.backbone.stem.conv.weight") or shapes.get("patch_embed.backbone.conv.weight")
         config = ViTConfig(
             img_size=img_size,
@@ -74,11 +72,13 @@ def infer_config(
             num_heads=heads,
             num_classes=shapes["head.weight"][0],
             in_chans=(conv or shapes["patch_embed.proj.weight"])[1],
-            mlp_ratio=_ratio(shapes["blocks.0.mlp.fc1.weight"][0], width),
+            mlp_ratio=_ratio((shapes.get("blocks.0.mlp.fc1_g.weight") or shapes["blocks.0.mlp.fc1.weight"])[0], width),
             qkv_bias="blocks.0.attn.qkv.bias" in shapes,
             representation_size=shapes.get("pre_logits.fc.weight", (None,))[0],
-            **constants,
-            **_beyond_plain(layers, distilled, no_class),
+            backbone_layers=layers,
+            no_embed_class=no_class,
+            position="1d" if "pos_embed" in shapes else "none",
+            **{**constants, **relative},
         )
     except KeyError as error:
         raise PackageError(f"there is no tensor for {error.args[0]!r}") from error
@@ -87,8 +87,57 @@ def infer_config(
     return Inferred(config, tuple(assumptions))
 
 
-def _beyond_plain(layers: tuple[int, ...] | None, distilled: bool, no_class: bool) -> dict[str, Any]:
-    return {"backbone_layers": layers, "distilled": distilled, "no_embed_class": no_class}
+def _grid(
+    shapes: Shapes,
+    patch_and_reduction: tuple[int, int],
+    prefix: int,
+    img_size: tuple[int, int] | None,
+    where_not_square: tuple[int, int] | None,
+) -> tuple[tuple[int, int], bool, list[str]]:
+    """The image's size in pixels, whether the position table lacks the prefix tokens' rows, and what is assumed."""
+    patch, reduction = patch_and_reduction
+    rows = shapes["pos_embed"][-2] if "pos_embed" in shapes else None
+    if img_size is None and (rows is None or not _is_square(rows, prefix)):
+        img_size = where_not_square
+    if img_size is None and rows is None:
+        img_size = ViTConfig().img_size
+        return img_size, False, [f"images of {img_size[0]} x {img_size[1]} px (no position table tells; --size)"]
+    if img_size is None:
+        assert rows is not None
+        side, no_class = _square(rows, prefix)
+        size = side * patch * reduction
+        return (size, size), no_class, [f"images of {size} x {size} px (square, as the position table; --size)"]
+    down, across = (-(-size // reduction) // patch for size in img_size)
+    return img_size, prefix > 0 and rows == down * across, []
+
+
+def _relative(shapes: Shapes, constants: Mapping[str, Any]) -> dict[str, Any]:
+    """What the tensors say of parts that only some have; what the head reads they tell where nothing is stated."""
+    scaled, packed = "blocks.0.ls1.gamma" in shapes, _is_packed(shapes)
+    gated = "blocks.0.mlp.fc1_g.weight" in shapes
+    has_class, has_fc_norm = "cls_token" in shapes, "fc_norm.weight" in shapes
+    pool = "map" if "attn_pool.latent" in shapes else "avg" if has_fc_norm or not has_class else "token"
+    pool = constants.get("global_pool", pool)
+    final_norm = has_fc_norm or any(name.startswith("norm.") for name in shapes)
+    return {
+        "class_token": has_class,
+        "distilled": "dist_token" in shapes,
+        "reg_tokens": shapes.get("reg_token", (1, 0))[1],
+        "pre_norm": "norm_pre.weight" in shapes,
+        "final_norm": final_norm,
+        "global_pool": pool,
+        "fc_norm": has_fc_norm if final_norm and has_fc_norm != (pool == "avg") else None,
+        "qk_norm": "blocks.0.attn.q_norm.weight" in shapes,
+        "proj_bias": "blocks.0.attn.proj.bias" in shapes,
+        "init_values": constants.get("init_values", 1e-5) if scaled else None,
+        "mlp_layer": "swiglu" if gated else "swiglu_packed" if packed else "mlp",
+    }
+
+
+def _is_packed(shapes: Shapes) -> bool:
+    """Whether a projection of an encoder layer gives twice as many channels as the next takes."""
+    first, second = (shapes.get(f"blocks.0.mlp.{name}.weight") for name in ("fc1", "fc2"))
+    return first is not None and second is not None and len(second) == 2 and first[0] == 2 * second[1]
 
 
 def _usual_heads(width: int) -> int:

@@ -10,8 +10,11 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from app.checkpoints import unused
+from app.checkpoints.families import assumed_family
 from app.checkpoints.folder import Files, open_files
-from app.checkpoints.infer import CONSTANTS, Inferred, infer_config
+from app.checkpoints.infer import CONSTANTS, UNSEEN, Inferred, infer_config
+from app.checkpoints.known import check_known, is_known
 from app.checkpoints.layouts import sniff
 from app.checkpoints.npz import num_heads
 from app.checkpoints.own import DEAD_HEAD, ModelPackage
@@ -19,13 +22,15 @@ from app.checkpoints.read import StoredTensor
 from app.checkpoints.rules import Layout, Match
 from app.checkpoints.sidecars import Stated, stated
 from app.checkpoints.stacked_layers import unstacked
-from app.domain import PreprocessSpec
-from app.errors import PackageError
+from app.checkpoints.timm_config import check_width
+from app.domain import Activation, PreprocessSpec
+from app.errors import NotOurNetwork, PackageError, printable
 from app.network.resize import ResizeMode, resize_patches, resize_state
 from app.network.vit import VisionTransformer
 from app.package.labels.choose import choose_labels
 from app.package.labels.imagenet import LabelSet
 from app.package.preprocessing import at_size, preprocess_named
+from app.package.published import published_names
 from app.package.variants import VARIANTS, ViTConfig, variant
 
 logger = logging.getLogger(__name__)
@@ -40,7 +45,11 @@ _RESIZE: Final[dict[str, ResizeMode]] = {
 _NO_VARIANT: Final = "vit_base_patch16_224"  # the package states every size, so that the name decides nothing
 
 
-_SHAPE: Final = ("patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "backbone_layers", "distilled")
+# What an architecture's name stands for, beside whether there is a LayerScale.
+_SHAPE: Final = (
+    *("patch_size", "embed_dim", "depth", "num_heads", "mlp_width", "backbone_layers", "distilled"),
+    *("class_token", "reg_tokens", "global_pool", "pre_norm", "qk_norm", "mlp_layer"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,35 +101,49 @@ def read_checkpoint(path: Path, options: ConvertOptions = ConvertOptions()) -> C
     except LookupError as error:
         raise PackageError(f"{path}: a tensor is missing or has too few axes: {error}") from error
     except (PackageError, ValueError, TypeError) as error:
-        raise PackageError(f"{path}: {error}") from error
+        unknown = "architecture" in (files.config or {}) and not is_known((files.config or {})["architecture"])
+        kind = NotOurNetwork if unknown or isinstance(error, NotOurNetwork) else PackageError
+        raise kind(f"{path}: {error}") from error
 
 
 def _convert(
     path: Path, files: Files, tensors: Mapping[str, StoredTensor], found: Match, options: ConvertOptions
 ) -> Converted:
     facts = stated(files.config, files.preprocessor)
-    _check_keys(found, options)
+    if problems := unused.problems(found, options.drop_unused):
+        raise PackageError("; ".join(problems))
     inferred = _infer(found, tensors, facts, options)
+    if found.layout.format == "timm":
+        check_known(inferred.config, found, options.variant or facts.architecture, path.name)
+    if files.config is not None and not (options.heads or options.variant):
+        check_width(files.config, inferred.config.embed_dim)
     config, remarks = inferred.config, [f"assumed: {text}" for text in inferred.assumptions]
     architecture = _architecture(config, facts, options)
     state = _read(found, tensors, config)
-    if options.size is not None and options.size != config.img_size:
-        state, config = resize_state(state, config, options.size, _RESIZE[found.layout.format])
-        remarks.append(f"position table resized from {inferred.config.img_size} to {options.size} px")
+    modes = _resize_modes(found.layout.format, config, options.variant or facts.architecture or path.name)
+    size = options.size or facts.served_size or config.img_size
+    if size != config.img_size:
+        state, config = resize_state(state, config, size, modes[0])
+        remarks += (
+            [] if options.size is None else [f"position table resized from {inferred.config.img_size} to {size} px"]
+        )
     if options.patch_size is not None and options.patch_size != config.patch_size:
         remarks.append(f"patch kernel resized from {config.patch_size} to {options.patch_size} px")
-        state, config = resize_patches(state, config, options.patch_size)
+        state, config = resize_patches(state, config, options.patch_size, modes[1])
         architecture = _architecture(config, facts, replace(options, variant=None))
-    spec, assumed = _preprocess(found.layout, path, config, facts, options)
+    spec, assumed = _preprocess(found.layout, path, files, config, facts, options)
     labels = _labels(config, files, options, headless="head.weight" not in found.sources)
     with torch.device("meta"):
         network = VisionTransformer(config)
     network.load_state_dict(state, assign=True)
     if network.has_dead_head and not options.for_training:
         raise PackageError(DEAD_HEAD)
-    remarks += [assumed] if assumed else []
+    remarks += [*files.remarks, assumed] if assumed else files.remarks
+    activation = _activation(found, config, facts)
+    if activation == "sigmoid" and facts.activation is None and found.layout.format != "hf":
+        remarks.append("assumed: the score of its one class is a sigmoid")
     remarks += [f"left out: {key} ({reason})" for key, reason in sorted(found.ignored.items())]
-    remarks += [f"left out: {key} (unknown)" for key in sorted(found.unused)]
+    remarks += [f"left out: {key!r} (unknown)" for key in sorted(found.unused)]
     tag = facts.tag or re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem if path.is_file() else path.resolve().name).strip("-")
     package = ModelPackage(
         name=f"{architecture}.{tag}",
@@ -130,35 +153,46 @@ def _convert(
         label_ids=labels.ids,
         preprocess=spec,
         sha256=next(iter(files.sha256.values())) if len(files.sha256) == 1 else None,
+        activation=activation,
     )
-    return Converted(package, found.layout.name, found.layout.format, _dtype(files), files.sha256, tuple(remarks))
+    return Converted(
+        package, found.layout.name, found.layout.format, _dtype(files), files.sha256, tuple(map(printable, remarks))
+    )
 
 
-def _check_keys(found: Match, options: ConvertOptions) -> None:
-    problems = [f"key {key!r} is missing" for key in found.missing]
-    if not options.drop_unused:
-        problems += [f"key {key!r} is not part of a ViT (leave it out with --drop-unused)" for key in found.unused]
-    if problems:
-        raise PackageError("; ".join(problems))
+def _resize_modes(kind: str, config: ViTConfig, name: str) -> tuple[ResizeMode, ResizeMode]:
+    """How the library whose format it is resizes the position table, and how the patch kernel."""
+    if kind == "timm" and "flexi" in name.lower():  # timm, too, goes by the name
+        return "timm_npz", "timm_npz"
+    table = "timm" if config.reg_tokens else _RESIZE[kind]  # so does DINOv2's class with registers
+    return table, "timm_npz" if kind == "npz" else "timm"
+
+
+def _activation(found: Match, config: ViTConfig, facts: Stated) -> Activation:
+    """What is stated, but that a head of one class is no softmax's, whose score would always be 1."""
+    one_class = config.num_classes == 1 and "head.weight" in found.sources
+    return "sigmoid" if one_class and facts.activation != "none" else facts.activation or "softmax"
 
 
 def _infer(found: Match, tensors: Mapping[str, StoredTensor], facts: Stated, options: ConvertOptions) -> Inferred:
     shapes = _shapes(found, tensors)
-    width = shapes["cls_token"][-1]
     if "head.weight" not in shapes:
         if not options.for_training:
             raise PackageError("it has no head to classify with; as a start it can be used, `vit-serve train --from`")
-        features = shapes.get("pre_logits.fc.weight", (width,))[0]
+        features = shapes.get("pre_logits.fc.weight", shapes["patch_embed.proj.weight"])[0]
         shapes |= {"head.weight": (1, features), "head.bias": (1,)}
     shapes |= {name: shapes[name.replace("head_dist", "head")] for name in found.layout.zeros}
     chosen = variant(options.variant) if options.variant else None
     heads = options.heads or (chosen.num_heads if chosen else None) or facts.num_heads
     if heads is None and facts.architecture is not None:
         raise PackageError(
-            f"config.json does not say how many heads {facts.architecture} has: convert it with --heads N"
+            f"config.json does not say how many heads {ascii(facts.architecture)} has: bring it into a package with "
+            "`vit-serve convert --heads N`"
         )
     heads = heads or num_heads({key: stored.shape for key, stored in tensors.items()})
-    constants = {**CONSTANTS[found.layout.format], **facts.constants}
+    constants = {**CONSTANTS[found.layout.format], **found.layout.constants, **facts.constants}
+    if chosen and found.layout.format == "timm":
+        constants = {name: getattr(chosen, name) for name in UNSEEN} | constants
     inferred = infer_config(shapes, constants, heads, facts.img_size, options.size)
     if inferred.config.in_chans != 3:
         raise PackageError(f"it takes images of {inferred.config.in_chans} channels; only RGB is served")
@@ -214,46 +248,36 @@ def _read(found: Match, tensors: Mapping[str, StoredTensor], config: ViTConfig) 
 
 
 def _preprocess(
-    layout: Layout, path: Path, config: ViTConfig, facts: Stated, options: ConvertOptions
+    layout: Layout, path: Path, files: Files, config: ViTConfig, facts: Stated, options: ConvertOptions
 ) -> tuple[PreprocessSpec, str | None]:
     height, width = config.img_size
     if options.preprocess is not None:
         return preprocess_named(options.preprocess, height, width), None
     if facts.preprocess is not None:
         return at_size(facts.preprocess, height, width), None
-    family = _family(layout, path, config)
-    return preprocess_named(family, height, width), f"assumed: images prepared as for {family} (--preprocess)"
-
-
-def _family(layout: Layout, path: Path, config: ViTConfig) -> str:
-    """Whose way of preparing images files of this layout most likely were trained for."""
-    if layout.format == "hf":
-        return "hf-deit" if config.distilled else "hf-vit" if config.backbone_layers is None else "hf-vit-hybrid"
-    if layout.format == "torchvision":
-        large = (config.embed_dim, config.patch_size) == (1024, 16)
-        return "torchvision-swag" if min(config.img_size) > 256 else "torchvision-l16" if large else "torchvision"
-    if layout.format == "npz":
-        return "big-vision" if "big_vision" in layout.name else "google"
-    return "timm-deit" if config.distilled or "deit" in path.name.lower() else "timm-augreg"
+    family, other = assumed_family(layout, config, path.name, files.sha256)
+    remark = f"assumed: images prepared as for {family} (--preprocess)"
+    return preprocess_named(family, height, width), f"{remark}; {other}" if other else remark
 
 
 def _architecture(config: ViTConfig, facts: Stated, options: ConvertOptions) -> str:
     """The variant of this shape, at this size if there is one; else any, for the package states the whole shape."""
 
-    def like(name: str) -> bool:
-        return all(getattr(VARIANTS[name], field) == getattr(config, field) for field in _SHAPE)
+    def unlike(name: str) -> list[str]:
+        theirs = variant(name)
+        differing = [field for field in _SHAPE if getattr(theirs, field) != getattr(config, field)]
+        scaled = (theirs.init_values is None) == (config.init_values is None)
+        return differing if scaled else [*differing, "init_values"]
 
     if options.variant is not None:
-        if not like(options.variant):
-            differing = [
-                field for field in _SHAPE if getattr(variant(options.variant), field) != getattr(config, field)
-            ]
+        if differing := unlike(options.variant):
             raise PackageError(f"its shape is not that of {options.variant}: {', '.join(differing)} differ")
         return options.variant
-    if facts.architecture in VARIANTS and like(facts.architecture):
+    known = [*VARIANTS, *published_names()]
+    if facts.architecture in known and not unlike(facts.architecture):
         return facts.architecture
-    names = [name for name in VARIANTS if like(name)]
-    return next((name for name in names if VARIANTS[name].img_size == config.img_size), (names or [_NO_VARIANT])[0])
+    names = [name for name in known if not unlike(name)]
+    return next((name for name in names if variant(name).img_size == config.img_size), (names or [_NO_VARIANT])[0])
 
 
 def _labels(config: ViTConfig, files: Files, options: ConvertOptions, headless: bool) -> LabelSet:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from app.checkpoints import hub
+from app.checkpoints.providers import timm_names
 from app.errors import PackageError
 from app.package.config import CONFIG_NAME, EMBEDDED, file_sha256, read_json
 from app.package.description import PackageDescription, read_description
@@ -16,7 +17,8 @@ from app.version import VERSION
 
 NOOP: Final = "noop"
 RANDOM: Final = "random"
-_READ: Final = (".json", ".safetensors", ".pth", ".pt", ".bin", ".npz")  # of a folder, by whatever reads checkpoints
+# What whoever reads checkpoints takes of a folder.
+_READ: Final = (".json", ".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar", ".npz")
 
 Described = TypeVar("Described", bound=PackageDescription)
 
@@ -55,6 +57,9 @@ def find(source: str) -> tuple[Path, hub.Snapshot | None]:
     if source.startswith(f"{hub.SCHEME}:"):
         snapshot = hub.download(source.partition(":")[2])
         return snapshot.path, snapshot
+    if source.startswith(f"{timm_names.SCHEME}:"):
+        snapshot = timm_names.download(source.partition(":")[2])
+        return snapshot.path, snapshot
     path = Path(source).expanduser()
     try:
         if path.exists():
@@ -62,7 +67,8 @@ def find(source: str) -> tuple[Path, hub.Snapshot | None]:
     except OSError as error:  # of a folder that may not be entered
         raise PackageError(f"{source}: cannot be read: {error.strerror or error}") from error
     raise PackageError(
-        f"{source!r} is neither `embedded`, `noop`, `random:<variant>`, `{hub.SCHEME}:owner/name` nor a file or folder"
+        f"{source!r} is neither `embedded`, `noop`, `random:<variant>`, `{hub.SCHEME}:owner/name`, "
+        f"`{timm_names.SCHEME}:name` nor a file or folder"
     )
 
 
@@ -80,7 +86,9 @@ def from_hub(package: Described, snapshot: hub.Snapshot) -> Described:
 
 def graph_key(description: PackageDescription, shape: ViTConfig) -> str:
     """Of a package of ours: the same as long as the same pixels give the same logits."""
-    return _digest(description.sha256 or "", json.dumps([asdict(shape), asdict(description.preprocess)]))
+    usual = asdict(ViTConfig())  # left out, so that a field that comes to be changes no key
+    facts = {name: value for name, value in asdict(shape).items() if value != usual[name]}
+    return _digest(description.sha256 or "", json.dumps([facts, asdict(description.preprocess)]))
 
 
 def _located(path: Path, name: str) -> Located:

@@ -2,11 +2,27 @@
 
 from typing import Final
 
-EMBEDDING: Final = ("cls_token", "pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias")
+EMBEDDING: Final = ("cls_token", "reg_token", "pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias")
 BLOCK: Final = tuple(
     f"blocks.{{i}}.{module}.{leaf}"
     for module in ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
     for leaf in ("weight", "bias")
+)
+RELATIVES: Final = (  # what only some relatives of the paper's network have
+    *(f"norm_pre.{leaf}" for leaf in ("weight", "bias")),
+    *(f"fc_norm.{leaf}" for leaf in ("weight", "bias")),
+    *(f"blocks.{{i}}.ls{n}.gamma" for n in "12"),
+    *(
+        f"blocks.{{i}}.{module}.{leaf}"
+        for module in ("attn.q_norm", "attn.k_norm", "mlp.fc1_g", "mlp.fc1_x")
+        for leaf in ("weight", "bias")
+    ),
+    "attn_pool.latent",
+    *(
+        f"attn_pool.{module}.{leaf}"
+        for module in ("q", "kv", "proj", "norm", "mlp.fc1", "mlp.fc2")
+        for leaf in ("weight", "bias")
+    ),
 )
 HEADS: Final = tuple(
     f"{module}.{leaf}" for module in ("norm", "pre_logits.fc", "head", "head_dist") for leaf in ("weight", "bias")

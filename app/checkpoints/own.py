@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from app.errors import PackageError
+from app.network.library import Network
 from app.network.vit import VisionTransformer
 from app.package.config import CONFIG_NAME, WEIGHTS_NAME, file_sha256
 from app.package.description import PackageDescription, read_description
@@ -33,14 +34,21 @@ DEAD_HEAD: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class ModelPackage(PackageDescription):
+class NetworkPackage(PackageDescription):
     """A network with its weights (float32, on the CPU, in evaluation mode) and all that is needed to serve it."""
 
-    network: VisionTransformer = field(repr=False, kw_only=True)
+    network: Network = field(repr=False, kw_only=True)
 
     def description(self) -> PackageDescription:
         """All but the network."""
         return PackageDescription(**{each.name: getattr(self, each.name) for each in fields(PackageDescription)})
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPackage(NetworkPackage):
+    """One whose network is ours, so that it can be saved, converted, trained from and looked into."""
+
+    network: VisionTransformer = field(repr=False, kw_only=True)
 
 
 def load_package(directory: Path, *, for_training: bool = False) -> ModelPackage:
@@ -90,6 +98,8 @@ def save_package(
         own["preprocess"] = own_preprocess
     if package.source:
         own["source"] = package.source
+    if package.activation != "softmax":
+        own["activation"] = package.activation
     document = {
         "architecture": package.architecture,
         "num_classes": config.num_classes,

@@ -6,18 +6,16 @@ from typing import Final
 
 # What such a key is a sign of.
 _SIGNS: Final = {
-    r"(^|\.)reg(ister)?_tokens?$": "register tokens (DINOv2, `reg` variants)",
-    r"(^|\.)norm_pre\.|(^|\.)pre_layrnorm\.": "a LayerNorm before the encoder (CLIP)",
-    r"(^|\.)fc_norm\.": "average pooling with a norm of its own",
-    r"(^|\.)(ls[12]\.gamma|gamma_[12]|layer_scale[12]?\.|lambda_[12])": "LayerScale (CaiT, DeiT III, BEiT, DINOv2)",
-    r"\.mlp\.(w12|w1|w3|fc1_g|gate_proj|weights_in)\.": "a gated MLP (SwiGLU)",
-    r"\.attn\.[qk]_norm\.|\.self_attention\.[qk]_norm\.": "normalised queries and keys",
+    r"(^|\.)(gamma_[12]|layer_scale[12]?\.|lambda_[12])": "LayerScale (CaiT, BEiT)",
+    r"\.mlp\.(w12|w1|w3|gate_proj|weights_in)\.": "a gated MLP (SwiGLU)",
+    r"\.self_attention\.[qk]_norm\.": "normalised queries and keys",
+    r"\.mlp\.norm\.|\.attn\.norm\.": "a norm inside attention or the MLP (EVA-02, BEiT-3)",
+    r"\.attn\.(q_bias|v_bias|lambda_)": "biases or scales inside attention (BEiT, EVA, differential attention)",
     r"relative_position_bias|rel_pos": "relative position biases (BEiT, Swin)",
     r"(^|[./])(attn_pool|MAPHead_0)[./]|vision_model\.head\.": "attention pooling (SigLIP)",
     r"(^|\.)rope|rotary": "rotary positions",
     r"(^|\.)conv_proj\.(conv_bn_relu|conv_last)": "a convolutional stem (torchvision's conv_stem_configs)",
     r"running_mean$": "BatchNorm in its backbone",
-    r"(^|\.)decoder_(blocks|embed|pos_embed)": "a masked autoencoder's decoder",
     r"(^|\.)(visual|vision_model|text_model|transformer\.resblocks)\.": "a CLIP tower",
 }
 

@@ -1,11 +1,11 @@
 """Owns the language of key maps and their application in both directions; does not know any format's names."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import isqrt
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ class Dims:
     """What a tensor's shape alone does not say when it is written in a foreign form."""
 
     num_heads: int
+    reg_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Transform:
     """How foreign tensors become one of ours, and back; exact in both directions."""
 
     inward: Callable[[list[Tensor]], Tensor]
-    outward: Callable[[Tensor, Dims], list[Tensor]]
+    outward: Callable[[Tensor, Dims], Sequence[Tensor | None]]  # None: another of our tensors says it
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Layout:
     rules: tuple[Rule, ...]
     ignored: Mapping[str, str] = field(default_factory=dict)  # foreign pattern → why the answer does not need it
     zeros: tuple[str, ...] = ()  # our names that are zero in every network of this layout, and not in its files
+    constants: Mapping[str, Any] = field(default_factory=dict)  # of ViTConfig, what no tensor shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +95,21 @@ def match(layout: Layout, keys: Iterable[str]) -> Match:
     unused: list[str] = []
     index = _by_shape(layout)
     for key in keys:
-        hit = _place(index.get(_shape(key), ()), key)
-        if hit is None:
+        hits = _places(index.get(_shape(key), ()), key)
+        if not hits:
             reason = next((text for name, text in layout.ignored.items() if re.fullmatch(name, key)), None)
             if reason is None:
                 unused.append(key)
             else:
                 ignored[key] = reason
             continue
-        rule, part, numbers = hit
-        ours = _fill(rule.ours, numbers)
-        _, _, found = places.setdefault(ours, (rule, numbers, [None] * len(rule.theirs)))
-        found[part] = key
+        for rule, part, numbers in hits:
+            ours = _fill(rule.ours, numbers)
+            taken, _, found = places.setdefault(ours, (rule, numbers, [None] * len(rule.theirs)))
+            if taken is rule:  # of two spellings the first key's
+                found[part] = key
+            else:
+                unused.append(key)
     sources = {
         ours: Source(tuple(found), tuple(_fill(name, numbers) for name in rule.theirs), rule.transform)
         for ours, (rule, numbers, found) in places.items()
@@ -120,7 +125,8 @@ def write(layout: Layout, state: Mapping[str, Tensor], dims: Dims) -> tuple[dict
         for rule in layout.rules:
             if (numbers := _numbers(rule.ours, rule.our_pattern, ours)) is not None:
                 names = [_fill(name, numbers) for name in rule.theirs]
-                written.update(zip(names, rule.transform.outward(tensor, dims), strict=True))
+                parts = zip(names, rule.transform.outward(tensor, dims), strict=True)
+                written.update({name: part for name, part in parts if part is not None})
                 break
         else:
             homeless.append(ours)
@@ -151,6 +157,7 @@ def _fill(name: str, numbers: Mapping[str, int]) -> str:
     return _PLACEHOLDER.sub(lambda found: str(numbers[found[1]] + bool(found[2])), name)
 
 
+@lru_cache(maxsize=2**16)  # every layout asks for that of every key
 def _shape(key: str) -> str:
     """A key without its numbers: rules of another shape need not be tried."""
     return re.sub(r"[0-9]+|\{\w(\+1)?\}", "#", key)
@@ -164,12 +171,12 @@ def _by_shape(layout: Layout) -> dict[str, list[tuple[Rule, int]]]:
     return index
 
 
-def _place(candidates: Iterable[tuple[Rule, int]], key: str) -> tuple[Rule, int, dict[str, int]] | None:
-    for rule, part in candidates:
-        numbers = _numbers(rule.theirs[part], rule.patterns[part], key)
-        if numbers is not None:
-            return rule, part, numbers
-    return None
+def _places(candidates: Iterable[tuple[Rule, int]], key: str) -> list[tuple[Rule, int, dict[str, int]]]:
+    return [
+        (rule, part, numbers)
+        for rule, part in candidates
+        if (numbers := _numbers(rule.theirs[part], rule.patterns[part], key)) is not None
+    ]
 
 
 def _rows(parts: list[Tensor]) -> Tensor:
@@ -207,5 +214,13 @@ OUT_KERNEL: Final = Transform(
 PATCH: Final = _each(lambda t: t.reshape(len(t), 3, isqrt(t.shape[1] // 3), -1) if t.ndim == 2 else t, lambda t: t)
 # GroupNorm's vectors are (1, 1, 1, C) in the released files, (C) in newer ones.
 GROUP_NORM: Final = _each(lambda t: t.flatten(), lambda t: t.reshape(1, 1, 1, -1))
+# A vector or a table of vectors without the axes that broadcast over a batch.
+CLASS_VECTOR: Final = _each(lambda t: t.reshape(1, 1, -1), lambda t: t.flatten())
+BATCHED: Final = _each(lambda t: t.unsqueeze(0), lambda t: t.squeeze(0))
+# A position table whose registers, the tokens after the class token, have no rows: zeros say the same.
+REGISTER_ROWS: Final = Transform(
+    lambda parts: torch.concatenate([parts[0][:, :1], torch.zeros_like(parts[1]), parts[0][:, 1:]], dim=1),
+    lambda tensor, dims: [torch.concatenate([tensor[:, :1], tensor[:, 1 + dims.reg_tokens :]], dim=1), None],
+)
 # A head that is used alone, where ours is the mean of two: twice it and nothing, which is exact in binary.
 HALF_OF_MEAN: Final = _each(lambda t: t * 2, lambda t: t / 2)

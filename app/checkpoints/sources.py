@@ -6,9 +6,9 @@ from typing import Final
 import torch
 
 from app.checkpoints.located import NOOP, RANDOM, find, from_hub, is_ours
-from app.checkpoints.own import ModelPackage, load_package
+from app.checkpoints.own import ModelPackage, NetworkPackage, load_package
 from app.domain import PreprocessSpec
-from app.errors import PackageError
+from app.errors import NotOurNetwork, PackageError
 from app.network.vit import VisionTransformer
 from app.package.variants import variant
 
@@ -27,7 +27,26 @@ def load_model(source: str, *, for_training: bool = False) -> ModelPackage:
     if kind == RANDOM:
         return _random(rest)
     path, snapshot = find(source)
-    package = _load(path, for_training)
+    try:
+        package = _load(path, for_training)
+    except NotOurNetwork as refusal:
+        from app.checkpoints.providers.load import needs_ours
+
+        raise needs_ours(path, refusal) from refusal
+    return from_hub(package, snapshot) if snapshot else package
+
+
+def load_servable(source: str) -> NetworkPackage:
+    """As `load_model`, and what our network cannot be as the library builds it that the files are of. Raises as it."""
+    if source == NOOP or source.startswith(f"{RANDOM}:"):
+        return load_model(source)
+    path, snapshot = find(source)
+    try:
+        package: NetworkPackage = _load(path, for_training=False)
+    except NotOurNetwork as refusal:
+        from app.checkpoints.providers.load import load_by_library
+
+        package = load_by_library(path, refusal)
     return from_hub(package, snapshot) if snapshot else package
 
 

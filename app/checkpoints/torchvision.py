@@ -21,12 +21,16 @@ _MODULES: Final = {
     "pre_logits.fc": "heads.pre_logits",
     "head": "heads.head",
 }
+# What tutorials put in the head's place: a linear layer, bare or in a Sequential, after a dropout or two. All of
+# `heads` reads the class token, so nothing else is open. These come last, for what is written is torchvision's.
+_REPLACED: Final = ("heads", *(f"heads.{n}" for n in range(4)), *(f"heads.head.{n}" for n in range(4)))
 
 
 def _layout(name: str, fc1: str, fc2: str) -> Layout:
     modules = {**_MODULES, "blocks.{i}.mlp.fc1": f"{_BLOCK}mlp.{fc1}", "blocks.{i}.mlp.fc2": f"{_BLOCK}mlp.{fc2}"}
     leaves = {f"{ours}.{leaf}": f"{theirs}.{leaf}" for ours, theirs in modules.items() for leaf in ("weight", "bias")}
-    rules = (Rule(ours, (theirs,), SAME) for ours, theirs in {**_PAIRS, **leaves}.items())
+    rules = [Rule(ours, (theirs,), SAME) for ours, theirs in {**_PAIRS, **leaves}.items()]
+    rules += [Rule(f"head.{leaf}", (f"{head}.{leaf}",), SAME) for head in _REPLACED for leaf in ("weight", "bias")]
     return Layout("torchvision", name, tuple(rules))
 
 

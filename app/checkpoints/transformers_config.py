@@ -7,6 +7,9 @@ from app.domain import PreprocessSpec
 
 _RESAMPLE: Final = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
 
+_GELUS: Final = {"erf": "gelu", "tanh": "gelu_pytorch_tanh", "quick": "quick_gelu"}
+_PROBLEMS: Final = {"sigmoid": "multi_label_classification", "none": "regression"}
+
 
 def hf_config(package: ModelPackage, class_name: str) -> dict[str, Any]:
     """`config.json` for the transformers class whose names the weights have."""
@@ -20,7 +23,7 @@ def hf_config(package: ModelPackage, class_name: str) -> dict[str, Any]:
         "num_hidden_layers": config.depth,
         "num_attention_heads": config.num_heads,
         "intermediate_size": int(config.embed_dim * config.mlp_ratio),
-        "hidden_act": "gelu" if config.gelu == "erf" else "gelu_pytorch_tanh",
+        "hidden_act": _GELUS[config.gelu],
         "layer_norm_eps": config.norm_eps,
         "image_size": height if height == width else [height, width],
         "patch_size": config.patch_size,
@@ -31,6 +34,8 @@ def hf_config(package: ModelPackage, class_name: str) -> dict[str, Any]:
         "id2label": {str(i): label for i, label in enumerate(package.labels)},
         "label2id": {label: i for i, label in enumerate(package.labels)},
     }
+    if package.activation in _PROBLEMS:
+        document["problem_type"] = _PROBLEMS[package.activation]
     if config.backbone_layers:
         rows, columns = config.grid_size
         document |= {

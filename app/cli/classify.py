@@ -21,6 +21,10 @@ _DEFAULT_TOP_K: Final = 5
 _DAY_MS: Final = 86_400_000.0
 _SHORTEST_PAUSE_S: Final = 0.01
 _LONGEST_PAUSE_S: Final = 5.0
+_NOTES: Final = {
+    "sigmoid": "scores are by sigmoid, each class on its own: they need not add up to 100 %",
+    "none": "scores have no activation: they are the model's own numbers, not shares",
+}
 
 
 class Door(Protocol):
@@ -104,8 +108,9 @@ async def _classify_all(settings: "Settings", sources: Sequence[Source], top_k: 
         if top_k is None:
             top_k = min(_DEFAULT_TOP_K, len(classifier.info.labels))
         classifier.check_top_k(top_k)
-        if classifier.info.notice:
-            sys.stderr.write(f"vit-serve classify: note: {classifier.info.notice}\n")
+        for note in (classifier.info.notice, _NOTES.get(classifier.info.activation)):
+            if note:
+                sys.stderr.write(f"vit-serve classify: note: {note}\n")
         # Twice what one device takes at a time keeps it busy while the next images are read and decoded.
         largest_batch = max(settings.max_batch_size, 16 if classifier.info.device == "cpu" else 64)
         in_flight = min(2 * largest_batch, settings.slots)

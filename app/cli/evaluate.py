@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from app.errors import DatasetError
+from app.errors import DatasetError, SetupError
 
 if TYPE_CHECKING:
     from app.cli.classify import Door
@@ -114,13 +114,24 @@ async def _open(subject: str, settings: "Settings") -> AsyncIterator[Model]:
 
         async with RemoteClassifier(subject, _IN_FLIGHT) as remote:
             document = await remote.model()
+            _check(str(document.get("name")), document.get("activation", "softmax"))
             yield Model(remote, str(document.get("name")), tuple(map(str, document["labels"])))
         return
     from app.bootstrap import open_classifier
 
     async with open_classifier(settings.model_copy(update={"model": subject})) as classifier:
         await classifier.ready()
+        _check(classifier.info.name, classifier.info.activation)
         yield Model(classifier, classifier.info.name, classifier.info.labels)
+
+
+def _check(name: str, activation: object) -> None:
+    """Raises SetupError for a model of which a folder for each class says too little."""
+    if activation != "softmax":
+        raise SetupError(
+            f"{name} cannot be evaluated: the activation of its scores is {activation}, so its classes do not exclude "
+            "each other, and one folder for each class does not say what else a picture shows"
+        )
 
 
 def _mapping(pairs: Sequence[str]) -> dict[str, str]:

@@ -95,6 +95,7 @@ def _facts(package: "ModelPackage") -> dict[str, Any]:
         "config": {name: value for name, value in config.items() if not name.endswith("_rate")},  # for training only
         "preprocess": asdict(package.preprocess),
         "labels": list(package.labels),
+        "activation": package.activation,
         "temperature": package.temperature,
     }
 
@@ -137,6 +138,7 @@ def _about(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "crop", f"{spec['crop_mode']}, {spec['crop_pct']:g} of the resized image"
     yield "mean, std", f"{_numbers(spec['mean'])}; {_numbers(spec['std'])}"
     yield "labels", f"{len(labels):,}: {', '.join(labels[:_FEW])}{', …' if len(labels) > _FEW else ''}"
+    yield "activation", facts["activation"]
     yield "calibration", f"logits divided by {facts['temperature']:g}"
     yield from ((name, _text(value)) for name, value in facts["config"].items() if value is not None)
     yield "sha256", facts["sha256"] or "none: the weights come from no file"

@@ -16,7 +16,7 @@ _DESCRIPTION: Final = (
     "Makes a model package that also carries the network in int8, which many CPUs run twice as fast. Ranges are taken "
     "from some of the images and the result is judged on others; what is not good enough is refused, with the figures. "
     "MODEL is what --model of `serve` takes. Where the images lie in folders named after the model's classes accuracy "
-    "decides, otherwise how often the best class stays the same."
+    "decides, otherwise how often the best class stays the same, or of scores by sigmoid how often all stay within 0.1."
 )
 
 
@@ -53,11 +53,12 @@ def run(args: Namespace) -> int:
     from app.quantising.card import figures
     from app.quantising.judge import Limits
     from app.quantising.recipes import check_nncf
-    from app.quantising.run import quantize_package, this_machine
+    from app.quantising.run import check_scores, quantize_package, this_machine
 
     with written_anew(args.out) as draft:
         check_nncf()
         description, key = build_package(args.model, draft)
+        check_scores(description)
         images = _read(args, description)
         limits = Limits(args.agreement, args.accuracy_loss)
         facts = quantize_package(draft, description, key, images, limits, this_machine(), _say)

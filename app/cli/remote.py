@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import httpx
 
-from app.domain import Classification, Confidence, Prediction, Timing
+from app.domain import Activation, Classification, Confidence, Prediction, Timing
 from app.errors import InferenceFailed, RequestError, SetupError
 
 _TIMEOUT_S: Final = 60.0
@@ -88,8 +88,10 @@ def _classification(answer: httpx.Response) -> Classification:
             if not predictions:
                 raise ValueError("an answer names at least one class")
             confidence: Confidence | None = document.get("confidence")
+            activation: Activation = document.get("activation", "softmax")
             return Classification(
-                document["model"], predictions, timing, document["batch_size"], confidence, document.get("notice")
+                *(document["model"], predictions, timing, document["batch_size"]),
+                *(confidence, document.get("notice"), activation),
             )
         message, code = str(document["error"]), str(document["code"])
     except (ValueError, LookupError, TypeError, AttributeError) as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.api.answer import result_document
-from app.domain import Classification
+from app.domain import Activation, Classification
 
 _NO_TERMINAL_COLUMNS: Final = 1000  # tables are as wide as their content, and a file need not be cut to a screen
 
@@ -47,8 +47,9 @@ def write_csv(results: Sequence[Result]) -> None:
         if isinstance(result.outcome, Failure):
             writer.writerow((result.path, "", "", "", "", result.outcome.code, result.outcome.error))
             continue
+        digits = ".9g" if result.outcome.activation == "none" else ".6f"
         for rank, p in enumerate(result.outcome.predictions, start=1):
-            writer.writerow((result.path, rank, p.label, p.index, f"{p.score:.6f}", "", ""))
+            writer.writerow((result.path, rank, p.label, p.index, f"{p.score:{digits}}", "", ""))
 
 
 def write_table(results: Sequence[Result]) -> None:
@@ -61,7 +62,8 @@ def write_table(results: Sequence[Result]) -> None:
         for rank, p in enumerate(result.outcome.predictions):
             first = rank == 0
             ms = f"{result.outcome.timing.total_ms:.1f}" if first else ""
-            rows.append((result.path if first else "", p.label, f"{100 * p.score:.1f} %", ms))
+            score = _score(p.score, result.outcome.activation)
+            rows.append((result.path if first else "", p.label, score, ms))
     write_rows(("file", "label", "score", "ms"), rows, numbers=("score", "ms"))
 
 
@@ -78,6 +80,10 @@ def write_rows(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequ
     for row in rows:
         table.add_row(*map(Text, row))  # as Text: a bracket in a file name is no markup
     Console(width=None if sys.stdout.isatty() else _NO_TERMINAL_COLUMNS).print(table)
+
+
+def _score(score: float, activation: Activation) -> str:
+    return f"{score:.4g}" if activation == "none" else f"{100 * score:.1f} %"
 
 
 def _as_http(outcome: Classification | Failure) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class EngineConfig:
 
 
 class Scores(NamedTuple):
-    """Best classes of one image, descending: softmax scores and class indices, equally long."""
+    """Best classes of one image, descending: scores and class indices, equally long."""
 
     scores: list[float]
     indices: list[int]

@@ -136,7 +136,8 @@ class Engine:
                     runner.warm_up()  # a device that is broken for good fails here too, which ends this lane
                 del self._busy_since[index]
         except BaseException as error:  # the last line of defence: nobody may wait for a dead lane
-            logger.exception("engine lane %d died", index)
+            told = isinstance(error, InferenceFailed)  # by the network's own numbers, which no line of code explains
+            logger.error("engine lane %d died: %s", index, error, exc_info=None if told else error)
             self._tell(self._fail, error)
 
     def _run(self, runner: Runner, jobs: Sequence[Job]) -> list[Answer]:

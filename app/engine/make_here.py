@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import torch
 
-from app.checkpoints.own import ModelPackage
-from app.checkpoints.sources import load_model
+from app.checkpoints.own import NetworkPackage
+from app.checkpoints.sources import load_servable
 from app.domain import Candidate
 from app.engine.make import Order
 from app.engine.measure import images_per_second
@@ -29,8 +29,8 @@ _BUDGET_S: Final = 2.0  # after which no further number format is measured
 
 
 def make_here(order: Order) -> list[Candidate]:
-    """Raises ExportFailed, OSError and what `load_model` raises."""
-    package = load_model(order.model)
+    """Raises ExportFailed, OSError and what `load_servable` raises."""
+    package = load_servable(order.model)
     pictures = probes(package.preprocess)
     if order.directory:
         directory = Path(order.directory)
@@ -45,7 +45,7 @@ def make_here(order: Order) -> list[Candidate]:
 
 
 def _measure(
-    package: ModelPackage, precision: str, pictures: Pixels, expected: Logits, order: Order, until: float
+    package: NetworkPackage, precision: str, pictures: Pixels, expected: Logits, order: Order, until: float
 ) -> Candidate:
     """How fast torch is in a number format, and whether its answers are those of float32."""
     candidate = Candidate("torch", precision, order.lanes)
@@ -55,12 +55,11 @@ def _measure(
     network = package.network
     if dtype != torch.float32:
         network = copy.deepcopy(network).to(dtype)
-        why_not = disagreement(expected, logits_of(network, pictures), package.temperature)
+        why_not = disagreement(expected, logits_of(network, pictures), package.scoring)
         if why_not and order.strict:
             return replace(candidate, why_not=why_not)
-    config = TorchRunnerConfig(
-        torch.device("cpu"), dtype, order.max_batch_size, order.cores, order.lanes, package.temperature
-    )
+    device = torch.device("cpu")
+    config = TorchRunnerConfig(device, dtype, order.max_batch_size, order.cores, order.lanes, package.scoring)
     runners = [TorchRunner(network, pictures, config) for _ in range(order.lanes)]
     return replace(candidate, images_per_s=round(images_per_second(runners, order.seconds), 1))
 

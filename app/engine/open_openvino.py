@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app.checkpoints.located import Located
-from app.domain import Candidate
+from app.domain import Candidate, Scoring
 from app.engine.client import Runner
 from app.engine.make import torch_is_installed
 from app.engine.obtain import Sources, obtain
@@ -50,7 +50,7 @@ def open_openvino(located: Located, wish: Wish) -> Opened | Chosen:
             needed = weights_of(chosen.best.precision if chosen else wish.precision)
             graphs, torch_rates = obtain(located, wish, Sources(cache, carried, drafts), needed, formats)
             description, parameters = _description(located, graphs)
-            proven = _proven(graphs, carried, description.temperature)
+            proven = _proven(graphs, carried, description.scoring)
             if chosen is None:
                 found = [*candidates(proven, wish, cpu), *torch_rates]
                 chosen = Chosen(choose(found), tuple(found))
@@ -67,7 +67,7 @@ def open_openvino(located: Located, wish: Wish) -> Opened | Chosen:
 
     def runners(pixels: Pixels) -> list[Runner]:
         lanes = range(chosen.best.lanes)
-        return [OpenVINORunner(graph, pixels, batch_size, description.temperature) for _ in lanes]
+        return [OpenVINORunner(graph, pixels, batch_size, description.scoring) for _ in lanes]
 
     return Opened(
         *(description, parameters, "openvino", "cpu", chosen.best.precision, batch_size, runners),
@@ -92,8 +92,8 @@ def _name_of_choice(located: Located, wish: Wish, cpu: CPU, carried: Graphs | No
     """Changes with all that the choice depends on."""
     versions = [VERSION, openvino.__version__, importlib.metadata.version("torch") if torch_is_installed() else None]
     wished = [wish.engine, wish.precision, wish.cores, wish.max_batch_size]
-    temperature = located.description.temperature if located.description else None  # the comparison depends on it
-    facts = [located.key, temperature, *astuple(cpu), *wished, *versions, sorted(carried.logits) if carried else []]
+    scoring = astuple(located.description.scoring) if located.description else None  # the comparison depends on it
+    facts = [located.key, scoring, *astuple(cpu), *wished, *versions, sorted(carried.logits) if carried else []]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -123,7 +123,7 @@ def _description(located: Located, graphs: Graphs) -> tuple[PackageDescription, 
     return read_description(next(iter(graphs.paths.values())).parent)
 
 
-def _proven(graphs: Graphs, carried: Graphs | None, temperature: float) -> Proven:
+def _proven(graphs: Graphs, carried: Graphs | None, scoring: Scoring) -> Proven:
     """All graphs that there are; the pictures are the same, whoever made them."""
     sources = [graphs] if carried is None else [graphs, carried]
     paths: dict[str, Path] = {}
@@ -131,4 +131,4 @@ def _proven(graphs: Graphs, carried: Graphs | None, temperature: float) -> Prove
     for each in sources:
         paths |= each.paths
         logits |= each.logits
-    return Proven(paths, graphs.probes, logits, temperature)
+    return Proven(paths, graphs.probes, logits, scoring)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from app.domain import Candidate
+from app.domain import Candidate, Scoring
 from app.engine.measure import images_per_second
 from app.engine.opened import Wish
 from app.engine.runners.openvino import CPU, CompiledGraph, OpenVINORunner, infer
@@ -28,7 +28,7 @@ class Proven(NamedTuple):
     paths: Mapping[str, Path]
     probes: Pixels
     logits: Mapping[str, Logits]
-    temperature: float
+    scoring: Scoring
 
 
 def candidates(proven: Proven, wish: Wish, cpu: CPU) -> list[Candidate]:
@@ -83,11 +83,11 @@ def _measure(proven: Proven, candidate: Candidate, wish: Wish, until: float) -> 
     except DeviceError as error:
         return replace(candidate, images_per_s=None, why_not=str(error))
     expected, exact = proven.logits[weights], candidate.precision == FLOATS[0]
-    why_not = disagreement(expected, infer(graph.request(), proven.probes), proven.temperature, exact)
+    why_not = disagreement(expected, infer(graph.request(), proven.probes), proven.scoring, exact)
     if why_not and (wish.strict or candidate.precision != FLOATS[1]):
         return replace(candidate, images_per_s=None, why_not=why_not)
     batch_size = wish.batch_size(on_gpu=False)
-    runners = [OpenVINORunner(graph, proven.probes, batch_size, proven.temperature) for _ in range(candidate.lanes)]
+    runners = [OpenVINORunner(graph, proven.probes, batch_size, proven.scoring) for _ in range(candidate.lanes)]
     return replace(candidate, images_per_s=round(images_per_second(runners, _MEASURE_S), 1))
 
 

@@ -7,7 +7,7 @@ from typing import Final
 import torch
 
 from app.checkpoints.located import graph_key, locate
-from app.checkpoints.own import ModelPackage, save_package
+from app.checkpoints.own import NetworkPackage, save_package
 from app.checkpoints.sources import load_model
 from app.errors import ExportFailed, PackageError
 from app.graphs.export import export
@@ -15,6 +15,7 @@ from app.graphs.folder import GRAPHS_NAME, Graphs, Logits, read_graphs, write_ma
 from app.graphs.library import openvino
 from app.graphs.probes import probes
 from app.network.fold import fold_normalisation
+from app.network.vit import VisionTransformer
 from app.package.description import PackageDescription, read_description
 from app.version import VERSION
 
@@ -49,14 +50,14 @@ def build_package(name: str, draft: Path) -> tuple[PackageDescription, str]:
     return description, key
 
 
-def write_graphs(package: ModelPackage, made_of: str, directory: Path, carried: Graphs | None = None) -> Logits:
+def write_graphs(package: NetworkPackage, made_of: str, directory: Path, carried: Graphs | None = None) -> Logits:
     """Fills a folder with the float32 graph of a model, whose network is folded in doing so; `carried` is kept.
 
     Returns torch's logits of the probes.
 
     Raises ExportFailed where OpenVINO cannot run the network, and OSError.
     """
-    if package.network.config.in_chans != 3:
+    if isinstance(package.network, VisionTransformer) and package.network.config.in_chans != 3:
         raise ExportFailed("only pictures of three channels are decoded")
     fold_normalisation(package.network, package.preprocess)
     directory.mkdir(parents=True, exist_ok=True)

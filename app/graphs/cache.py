@@ -22,7 +22,8 @@ from app.version import VERSION
 
 _LONG_AGO_S: Final = 86_400.0
 logger = logging.getLogger(__name__)
-_VERSION: Final = f"{VERSION}-{FORMAT}-{openvino.__version__.partition('-')[0]}"
+_READING: Final = 2  # to be raised when foreign checkpoints are read otherwise: what was read of them lies here, too
+_VERSION: Final = f"{VERSION}-{FORMAT}.{_READING}-{openvino.__version__.partition('-')[0]}"
 
 
 class Cache:
@@ -85,7 +86,7 @@ class Cache:
         return self._directory / "graphs" / f"{key}-{_VERSION}"
 
     def _choice(self, name: str) -> Path:
-        return self._directory / "choices" / f"{name}.json"
+        return self._directory / "choices" / f"{name}-{_READING}.json"
 
 
 def _sweep(parent: Path) -> None:

@@ -13,13 +13,13 @@ from app.graphs.agreement import exact_within
 from app.graphs.folder import Logits, Pixels
 from app.graphs.library import openvino
 from app.network.fold import PIXEL_OFFSET
-from app.network.vit import VisionTransformer
+from app.network.library import Network
 
 
 class _FromPixels(nn.Module):
     """The network behind what decoders write: uint8 (batch, height, width, 3)."""
 
-    def __init__(self, network: VisionTransformer) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
         self._dtype = next(network.parameters()).dtype
@@ -31,13 +31,13 @@ class _FromPixels(nn.Module):
 
 
 @torch.inference_mode()
-def logits_of(network: VisionTransformer, pixels: Pixels) -> Logits:
+def logits_of(network: Network, pixels: Pixels) -> Logits:
     """What a network that takes pixels (see `fold_normalisation`) gives in torch, one picture at a time."""
     forward = _FromPixels(network)
     return np.concatenate([forward(torch.from_numpy(picture[None])).float().numpy() for picture in pixels])
 
 
-def export(network: VisionTransformer, probes: Pixels, destination: Path) -> Logits:
+def export(network: Network, probes: Pixels, destination: Path) -> Logits:
     """Writes the graph of a float32 network that takes pixels, for batches of any size; returns torch's logits.
 
     Raises ExportFailed where the network cannot be expressed or what comes out of it differs, and OSError.
@@ -55,7 +55,7 @@ def export(network: VisionTransformer, probes: Pixels, destination: Path) -> Log
     return expected
 
 
-def _convert(network: VisionTransformer, probes: Pixels) -> "openvino.Model":
+def _convert(network: Network, probes: Pixels) -> "openvino.Model":
     example = torch.from_numpy(probes[:2].copy())
     # What tracing warns of are decisions by sizes that no request changes, and what it logs concerns other frameworks.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from app.insight.attention import attend
+from app.network.block import Block
 from app.network.hybrid import ResNet
-from app.network.vit import Block, PatchEmbed, VisionTransformer
+from app.network.vit import PatchEmbed, VisionTransformer
 from app.package.variants import ViTConfig
 
 _HOLDERS: Final = (nn.Sequential, PatchEmbed, ResNet, Block)

@@ -7,16 +7,16 @@ from torch import nn
 
 from app.domain import PreprocessSpec
 from app.network.hybrid import standardise
+from app.network.library import LibraryNetwork, Network
 from app.network.norm import ConvNorm
 from app.network.position import AxisTables
-from app.network.vit import VisionTransformer
 
 # Pixels minus this are integers of at most 8 bits, exact in every number format, and nearly centred.
 PIXEL_OFFSET: Final = 128.0
 
 
 @torch.no_grad()
-def fold_normalisation(network: VisionTransformer, spec: PreprocessSpec) -> None:
+def fold_normalisation(network: Network, spec: PreprocessSpec) -> None:
     """Rewrites the first convolution, in place, to take pixels (0 … 255) minus PIXEL_OFFSET.
 
     W·(p / 255 - mean) / std + b = W'·(p - 128) + b' with W' = W / (255·std) and b' = b + Σ W'·(128 - 255·mean):
@@ -24,8 +24,13 @@ def fold_normalisation(network: VisionTransformer, spec: PreprocessSpec) -> None
     the input is not rounded at all. It saves most of what preparing a batch costs. A hybrid and a convolutional stem
     are padded with zeros, which stand for the mean colour: to their input the remainder 128 - 255·mean is added
     instead; of packages trained here only the paper's hybrids have one. Batch normalisations, standardised weights and
-    2-D position tables, too, are computed once and for all.
+    2-D position tables, too, are computed once and for all. Of another library's network nothing is rewritten: it
+    normalises what it is given.
     """
+    if isinstance(network, LibraryNetwork):
+        mean, std = (torch.tensor(values, dtype=torch.float64) for values in (spec.mean, spec.std))
+        network.take_pixels(mean, std, PIXEL_OFFSET)
+        return
     standardise(network)
     for layer in network.modules():
         if isinstance(layer, ConvNorm):
@@ -40,6 +45,7 @@ def fold_normalisation(network: VisionTransformer, spec: PreprocessSpec) -> None
     if first.padding != (0, 0):
         network.patch_embed.input_shift = remainder.to(first.weight.dtype) if remainder.abs().max() > 1e-3 else None
     else:
-        assert first.bias is not None
+        if first.bias is None:  # as before CLIP's norm
+            first.bias = nn.Parameter(first.weight.new_zeros(len(first.weight)), requires_grad=False)
         first.bias.copy_(first.bias.double() + (weight * remainder).sum(dim=(1, 2, 3)))
     first.weight.copy_(weight)

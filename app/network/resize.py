@@ -44,13 +44,15 @@ def resize_patch_kernel(kernel: Tensor, size: int, mode: ResizeMode = "timm") ->
     """(D, C, P, P) → (D, C, size, size), by the pseudo-inverse of the image resize (FlexiViT, arXiv 2212.08013).
 
     A patch resized from P to `size` pixels gives, with the new kernel, what it gave before, as nearly as can be.
+    Computed in float32 at least; in float32 it is timm's `resample_patch_embed` bit for bit.
     """
     old = kernel.shape[-1]
     if old == size:
         return kernel
-    pixels = torch.eye(old * old, dtype=torch.float64, device=kernel.device).reshape(-1, 1, old, old)
-    matrix = F.interpolate(pixels, size=(size, size), **_INTERPOLATION[mode]).flatten(1)  # (old², size²)
-    resized: Tensor = kernel.flatten(2).double() @ torch.linalg.pinv(matrix).T
+    dtype = torch.promote_types(kernel.dtype, torch.float32)
+    pixels = torch.eye(old * old, dtype=dtype, device=kernel.device).reshape(-1, 1, old, old)
+    matrix = F.interpolate(pixels, size=(size, size), **_INTERPOLATION[mode]).flatten(1).T  # (size², old²)
+    resized: Tensor = kernel.flatten(2).to(dtype) @ torch.linalg.pinv(matrix)
     return resized.reshape(*kernel.shape[:2], size, size).to(kernel.dtype)
 
 

@@ -1,33 +1,27 @@
 """Owns the Vision Transformer network; does not know files, labels, devices or requests.
 
 Dosovitskiy et al., "An Image is Worth 16x16 Words", arXiv 2010.11929. Parameter names are timm's.
-Shapes in comments: B batch, N tokens (P prefix tokens, then patches), D width, H heads, d = D / H.
+What relatives of the paper's network have instead of a part of it is chosen where that part is built.
+Shapes in comments: B batch, N tokens (P prefix tokens, then patches), D width.
 """
+
+from collections.abc import Callable
+from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from app.network.drop import DropPath, PatchDropout
+from app.network.block import Block, LayerScale
+from app.network.drop import PatchDropout
 from app.network.efficientnet import EfficientNetLite
 from app.network.hybrid import Bottleneck, new_backbone
-from app.network.position import RelativePosition, new_tables
+from app.network.lazy import Conv2d, Linear
+from app.network.mlp import Mlp
+from app.network.pooling import new_pool
+from app.network.position import new_tables
 from app.network.stem import ConvStem
 from app.package.variants import ViTConfig
-
-
-class Linear(nn.Linear):
-    """A Linear whose weights are left unset: `init_weights` or a checkpoint fills them; drawing twice costs seconds."""
-
-    def reset_parameters(self) -> None:
-        """Does nothing."""
-
-
-class Conv2d(nn.Conv2d):
-    """A Conv2d whose weights are left unset, as in `Linear`."""
-
-    def reset_parameters(self) -> None:
-        """Does nothing."""
 
 
 class PatchEmbed(nn.Module):
@@ -46,7 +40,7 @@ class PatchEmbed(nn.Module):
         if config.lite_stages:
             self.backbone = lite = EfficientNetLite(config.in_chans, config.lite_stages)
             channels = lite.out_chans
-        self.proj = Conv2d(channels, config.embed_dim, kernel_size=size, stride=size)
+        self.proj = Conv2d(channels, config.embed_dim, kernel_size=size, stride=size, bias=not config.pre_norm)
         self.input_shift: Tensor | None
         self.register_buffer("input_shift", None, persistent=False)  # (1, C, 1, 1), set by `fold_normalisation`
 
@@ -67,84 +61,6 @@ class PatchEmbed(nn.Module):
         return tokens
 
 
-class Attention(nn.Module):
-    """Multi-head self-attention with one fused qkv projection (paper appendix A)."""
-
-    def __init__(self, config: ViTConfig) -> None:
-        super().__init__()
-        self.num_heads = config.num_heads
-        self.attn_drop_rate = config.attn_drop_rate
-        self.qkv = Linear(config.embed_dim, 3 * config.embed_dim, bias=config.qkv_bias)
-        self.proj = Linear(config.embed_dim, config.embed_dim)
-        self.proj_drop = nn.Dropout(config.drop_rate)
-        width = config.embed_dim // config.num_heads
-        self.relative = RelativePosition(config.num_tokens, width) if config.position == "relative" else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, D) → (B, N, D)."""
-        batch, tokens, width = x.shape
-        qkv = self.qkv(x).reshape(batch, tokens, 3, self.num_heads, width // self.num_heads)
-        return self._attend(*qkv.permute(2, 0, 3, 1, 4).unbind(0))
-
-    def first_tokens(self, x: Tensor, count: int) -> Tensor:
-        """(B, N, D) → (B, count, D): what `forward` gives for the first tokens, without computing the other rows."""
-        batch, tokens, width = x.shape
-        weights = self.qkv.weight.split([width, 2 * width])
-        biases = (None, None) if self.qkv.bias is None else self.qkv.bias.split([width, 2 * width])
-        q = F.linear(x[:, :count], weights[0], biases[0]).reshape(batch, count, self.num_heads, -1).transpose(1, 2)
-        kv = F.linear(x, weights[1], biases[1]).reshape(batch, tokens, 2, self.num_heads, -1)
-        return self._attend(q, *kv.permute(2, 0, 3, 1, 4).unbind(0))
-
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """(B, H, M, d), (B, H, N, d), (B, H, N, d) → (B, M, D)."""
-        dropout_p = self.attn_drop_rate if self.training else 0.0
-        bias = None if self.relative is None else self.relative(q)
-        x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout_p)  # scale d ** -0.5
-        out: Tensor = self.proj_drop(self.proj(x.transpose(1, 2).flatten(2)))
-        return out
-
-
-class Mlp(nn.Module):
-    """Linear, GELU, Linear with dropout after both (paper appendix B.1)."""
-
-    def __init__(self, config: ViTConfig) -> None:
-        super().__init__()
-        hidden = int(config.embed_dim * config.mlp_ratio)
-        self.fc1 = Linear(config.embed_dim, hidden)
-        self.act = nn.GELU(approximate="tanh" if config.gelu == "tanh" else "none")
-        self.fc2 = Linear(hidden, config.embed_dim)
-        self.drop = nn.Dropout(config.drop_rate)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, D) → (B, N, D)."""
-        out: Tensor = self.drop(self.fc2(self.drop(self.act(self.fc1(x)))))
-        return out
-
-
-class Block(nn.Module):
-    """One pre-norm encoder layer (paper eq. 2 and 3)."""
-
-    def __init__(self, config: ViTConfig, drop_path_rate: float) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(config.embed_dim, eps=config.norm_eps)
-        self.attn = Attention(config)
-        self.norm2 = nn.LayerNorm(config.embed_dim, eps=config.norm_eps)
-        self.mlp = Mlp(config)
-        self.drop_path = DropPath(drop_path_rate)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, D) → (B, N, D)."""
-        x = x + self.drop_path(self.attn(self.norm1(x)))
-        out: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
-        return out
-
-    def first_tokens(self, x: Tensor, count: int) -> Tensor:
-        """(B, N, D) → (B, count, D): what `forward` gives for the first tokens, for a fraction of the work."""
-        x = x[:, :count] + self.drop_path(self.attn.first_tokens(self.norm1(x), count))
-        out: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
-        return out
-
-
 class PreLogits(nn.Module):
     """The hidden tanh layer of the pre-training head (paper §3.1)."""
 
@@ -159,26 +75,41 @@ class PreLogits(nn.Module):
         return out
 
 
+_PREFIX: Final[dict[str, Callable[[ViTConfig], int]]] = {
+    "cls_token": lambda config: int(config.class_token),
+    "dist_token": lambda config: int(config.distilled),
+    "reg_token": lambda config: config.reg_tokens,  # Darcet et al., arXiv 2309.16588
+}
+
+
 class VisionTransformer(nn.Module):
-    """Patches, prefix tokens and position embedding, encoder, a head on each prefix token."""
+    """Patches, prefix tokens and position embedding, encoder, a head on the class token or what stands in its place."""
+
+    cls_token: Tensor  # as the next two (1, tokens, D), and absent, None, from a network without
+    dist_token: Tensor | None
+    reg_token: Tensor | None
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.config = config
         width = config.embed_dim
         self.patch_embed = PatchEmbed(config)
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.dist_token = nn.Parameter(torch.zeros(1, 1, width)) if config.distilled else None
+        for name, tokens in _PREFIX.items():  # in this order; None where there are none
+            rows = tokens(config)
+            self.register_parameter(name, nn.Parameter(torch.zeros(1, rows, width)) if rows else None)
         self.pos_embed = new_tables(config)
         self.pos_drop = nn.Dropout(config.drop_rate)
         self.patch_drop = PatchDropout(config.patch_drop_rate, config.num_prefix_tokens)
+        self.norm_pre = _norm(config, config.pre_norm)
         # Linear decay rule: block i of L drops its branches with rate · i / (L - 1).
         last = max(config.depth - 1, 1)
         self.blocks = nn.Sequential(*[Block(config, config.drop_path_rate * i / last) for i in range(config.depth)])
-        self.norm = nn.LayerNorm(width, eps=config.norm_eps)
+        self.norm = _norm(config, config.final_norm and not config.norms_pooled)
+        self.attn_pool = new_pool(config)
+        self.fc_norm = _norm(config, config.final_norm and config.norms_pooled)
         size = config.representation_size
         self.pre_logits = PreLogits(width, size) if size else nn.Identity()
-        self.head = Linear(size or width, config.num_classes)
+        self.head = Linear(size or config.pooled_width, config.num_classes)
         self.head_dist = Linear(width, config.num_classes) if config.distilled else None
 
     def init_weights(self) -> None:
@@ -188,7 +119,7 @@ class VisionTransformer(nn.Module):
         maximum, so does the encoder.
         """
         for name, parameter in self.named_parameters():
-            if name.startswith(("pos_embed", "cls_token", "dist_token")) or ".relative." in name:
+            if name.startswith(("pos_embed", *_PREFIX)) or ".relative." in name or name.endswith(".latent"):
                 nn.init.trunc_normal_(parameter, std=0.02)
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -197,6 +128,9 @@ class VisionTransformer(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
             elif isinstance(module, nn.LayerNorm | nn.GroupNorm | nn.BatchNorm2d):
                 nn.init.ones_(module.weight)
+            elif isinstance(module, LayerScale):
+                nn.init.constant_(module.gamma, self.config.init_values or 1.0)
+                continue
             else:
                 continue
             if module.bias is not None:  # qkv_bias may be False
@@ -210,6 +144,7 @@ class VisionTransformer(nn.Module):
             for block in self.blocks:
                 assert isinstance(block, Block)
                 nn.init.zeros_(block.attn.proj.weight)
+                assert isinstance(block.mlp, Mlp)
                 nn.init.zeros_(block.mlp.fc2.weight)
 
     @property
@@ -217,6 +152,10 @@ class VisionTransformer(nn.Module):
         """Whether every head is all zeros, so that all classes score the same for any image."""
         heads = [self.head] if self.head_dist is None else [self.head, self.head_dist]
         return not any(bool(head.weight.any()) for head in heads)
+
+    def prefix_tokens(self) -> list[Tensor]:
+        """Each (1, tokens, D): what stands before the patches, in order."""
+        return [tokens for name in _PREFIX if (tokens := getattr(self, name)) is not None]
 
     def position_tables(self) -> Tensor | None:
         """(T, N, D), with zero rows for tokens that have no position; None if there is nothing to add."""
@@ -240,12 +179,12 @@ class VisionTransformer(nn.Module):
         heads learn from the first step and the encoder adds to it.
         """
         patches = self.patch_embed(x)
-        tokens: list[Tensor] = [self.cls_token] if self.dist_token is None else [self.cls_token, self.dist_token]
+        tokens = self.prefix_tokens()
         if self.config.begins_with_maximum:
             strongest = patches.amax(dim=1, keepdim=True)
             tokens = [token + strongest for token in tokens]
         x = torch.cat([*(token.expand(x.shape[0], -1, -1) for token in tokens), patches], dim=1)
-        out: Tensor = self.patch_drop(self.pos_drop(self.add_position(x, 0)))
+        out: Tensor = self.norm_pre(self.patch_drop(self.pos_drop(self.add_position(x, 0))))
         return out
 
     def forward_features(self, x: Tensor) -> Tensor:
@@ -257,11 +196,11 @@ class VisionTransformer(nn.Module):
         return out
 
     def forward_head(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """(B, N, D) → (B, classes): logits read off the class token.
+        """(B, N, D) → (B, classes): logits read off the class token, or what stands in its place.
 
         A distilled network gives the mean of its two heads' logits, in training the pair (class, distillation).
         """
-        logits: Tensor = self.head(self.pre_logits(x[:, 0]))
+        logits: Tensor = self.head(self.pre_logits(self.fc_norm(self.attn_pool(x))))
         if self.head_dist is None:
             return logits
         distilled: Tensor = self.head_dist(x[:, 1])
@@ -270,7 +209,7 @@ class VisionTransformer(nn.Module):
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """(B, C, height, width), normalised → (B, classes), logits, or in training of a distilled network the pair.
 
-        The same as `forward_head(forward_features(x))`; but the heads read the prefix, so the last block
+        The same as `forward_head(forward_features(x))`; but where the heads read the prefix alone, the last block
         computes only that, which saves 7 % of ViT-B/16 and 14 % of a 6-layer network. With `mirror`, in evaluation,
         the mean of the logits of the images and of their mirror images.
         """
@@ -288,4 +227,9 @@ class VisionTransformer(nn.Module):
         for layer, block in enumerate(blocks):
             x = block(self.add_position(x, layer) if layer else x)
         x = self.add_position(x, len(blocks)) if blocks else x
-        return self.forward_head(self.norm(last.first_tokens(x, self.config.num_prefix_tokens)))
+        x = last.first_tokens(x, self.config.num_prefix_tokens) if self.attn_pool.reads_prefix else last(x)
+        return self.forward_head(self.norm(x))
+
+
+def _norm(config: ViTConfig, there: bool) -> nn.Module:
+    return nn.LayerNorm(config.embed_dim, eps=config.norm_eps) if there else nn.Identity()

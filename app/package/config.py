@@ -16,12 +16,19 @@ from app.package.labels.choose import choose_labels
 from app.package.labels.imagenet import LabelSet
 from app.package.preprocessing import preprocess_from_timm
 from app.package.values import height_and_width, items, mapping, number, one_of, whole
-from app.package.variants import Gelu, Position, Standardization, ViTConfig, variant
+from app.package.variants import Gelu, Mlp, Pool, Position, Standardization, ViTConfig, variant
 
 CONFIG_NAME: Final = "config.json"
 WEIGHTS_NAME: Final = "model.safetensors"
 EMBEDDED: Final = Path(__file__).parent / "pretrained"  # the package that is served by default
-_CHOICES: Final = {"position": get_args(Position), "gelu": get_args(Gelu), "standardization": get_args(Standardization)}
+_CHOICES: Final = {
+    **{"position": get_args(Position), "gelu": get_args(Gelu), "standardization": get_args(Standardization)},
+    **{"global_pool": get_args(Pool), "mlp_layer": get_args(Mlp)},
+}
+_FLAGS: Final = (
+    *("qkv_bias", "mirror", "distilled", "no_embed_class", "class_token", "pool_include_prefix", "fc_norm"),
+    *("final_norm", "pre_norm", "qk_norm", "proj_bias"),
+)
 _MAX_CONFIG_BYTES: Final = 32 * 2**20  # labels of 21,843 classes take 2
 
 
@@ -83,10 +90,10 @@ def _argument(name: str, value: Any) -> Any:
         return height_and_width(value, name)
     if name in ("backbone_layers", "stem_widths"):
         return tuple(whole(each, name) for each in items(value, name))
-    if name in ("qkv_bias", "mirror", "distilled", "no_embed_class"):
+    if name in _FLAGS:
         return bool(value)
     if name in _CHOICES:
         return one_of(value, _CHOICES[name], name)
-    if name == "mlp_ratio" or name.endswith(("_eps", "_rate")):
+    if name in ("mlp_ratio", "init_values") or name.endswith(("_eps", "_rate")):
         return number(value, name)
     return whole(value, name)

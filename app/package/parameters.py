@@ -8,9 +8,10 @@ from app.package.variants import LITE_STAGES, ViTConfig
 def count_parameters(shape: ViTConfig) -> int:
     """What a network of this shape has, without building it; equal to the sum over its tensors."""
     width, patch, prefix = shape.embed_dim, shape.patch_size, shape.num_prefix_tokens
-    hidden = int(width * shape.mlp_ratio)
     qkv = 3 * width * width + (3 * width if shape.qkv_bias else 0)
-    block = 2 * 2 * width + qkv + width * width + width + 2 * width * hidden + hidden + width
+    norms = 2 * 2 * width + (4 * width // shape.num_heads if shape.qk_norm else 0)
+    scales = 0 if shape.init_values is None else 2 * width
+    block = norms + scales + qkv + width * width + (width if shape.proj_bias else 0) + _count_mlp(shape)
     if shape.position == "relative":
         block += (2 * shape.num_tokens - 1) * (width // shape.num_heads)
     inputs, convolutions = shape.in_chans * patch * patch, 0
@@ -22,11 +23,26 @@ def count_parameters(shape: ViTConfig) -> int:
     elif shape.lite_stages:
         channels, convolutions = _count_lite(shape)
         inputs = channels * patch * patch
-    embedding = convolutions + inputs * width + width + prefix * width + _count_positions(shape)
+    first = inputs * width + (2 * width if shape.pre_norm else width)  # a bias, or the norm before the encoder
+    embedding = convolutions + first + prefix * width + _count_positions(shape)
     size = shape.representation_size
     pre_logits = width * size + size if size else 0
-    heads = prefix * ((size or width) * shape.num_classes + shape.num_classes)
-    return embedding + shape.depth * block + 2 * width + pre_logits + heads
+    heads = (1 + shape.distilled) * ((size or shape.pooled_width) * shape.num_classes + shape.num_classes)
+    last = (2 * width if shape.final_norm else 0) + (_count_attention_pool(shape) if shape.global_pool == "map" else 0)
+    return embedding + shape.depth * block + last + pre_logits + heads
+
+
+def _count_mlp(shape: ViTConfig) -> int:
+    width, hidden = shape.embed_dim, shape.mlp_width
+    inner = hidden // 2 if shape.mlp_layer == "swiglu_packed" else hidden
+    first = 2 * hidden if shape.mlp_layer == "swiglu" else hidden
+    return first * width + inner * width + (first + width if shape.proj_bias else 0)
+
+
+def _count_attention_pool(shape: ViTConfig) -> int:
+    """A query, the projections q, k, v and that of what is found, a norm and a plain MLP."""
+    width, hidden = shape.embed_dim, shape.mlp_width
+    return width + 4 * (width * width + width) + 2 * width + 2 * width * hidden + hidden + width
 
 
 def _count_positions(shape: ViTConfig) -> int:

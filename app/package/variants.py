@@ -5,9 +5,12 @@ from math import prod
 from typing import Final, Literal
 
 from app.errors import UnknownVariant
+from app.package.published import published_fields, unlike
 
 Position = Literal["none", "1d", "2d", "relative", "1d_every_layer", "1d_shared", "2d_every_layer", "2d_shared"]
-Gelu = Literal["erf", "tanh"]
+Gelu = Literal["erf", "tanh", "quick"]
+Mlp = Literal["mlp", "swiglu", "swiglu_packed"]
+Pool = Literal["token", "avg", "map", "token_avg"]
 Standardization = Literal["variance", "deviation"]
 
 _MAX_DEPTH: Final = 1000  # each block is a dozen objects before its first number
@@ -65,7 +68,18 @@ class ViTConfig:
     distilled: bool = False  # a second prefix token and head (DeiT, arXiv 2012.12877)
     position: Position = "1d"  # explained in position.py
     no_embed_class: bool = False  # the position table has no rows for prefix tokens (big_vision's layout)
-    gelu: Gelu = "erf"  # tanh: the approximation that JAX takes unless told otherwise
+    class_token: bool = True
+    reg_tokens: int = 0  # registers, prefix tokens that no head reads
+    global_pool: Pool = "token"  # what the head reads: explained in pooling.py
+    pool_include_prefix: bool = False  # the mean, or the attention, is over the prefix tokens too
+    fc_norm: bool | None = None  # the final norm comes after the pooling; None: where that is a mean
+    final_norm: bool = True
+    pre_norm: bool = False  # a norm before the encoder, and none of the patches' biases (CLIP)
+    qk_norm: bool = False  # queries and keys are normalised in each head
+    proj_bias: bool = True  # of attention's output and of the MLP
+    init_values: float | None = None  # what LayerScale begins with; None: there is none
+    mlp_layer: Mlp = "mlp"
+    gelu: Gelu = "erf"  # tanh: the approximation that JAX takes unless told otherwise; quick: OpenAI's
     group_norm_eps: float = 1e-5
     standardization: Standardization = "variance"  # filters over √(variance + eps), or over deviation + eps (JAX)
     standardization_eps: float = 1e-8
@@ -102,8 +116,36 @@ class ViTConfig:
             raise ValueError(f"the drop rates {rates} are not all in [0, 1)")
         if self.distilled and self.representation_size:
             raise ValueError("a distilled network has no layer before its heads: representation_size must be left out")
+        self._check_prefix()
         if self.patch_drop_rate and self.position not in ("none", "1d", "2d"):
             raise ValueError(f"position {self.position!r} counts all patches; patch_drop_rate must be 0")
+
+    def _check_prefix(self) -> None:
+        if self.reg_tokens < 0:
+            raise ValueError(f"reg_tokens {self.reg_tokens} is negative")
+        if self.distilled and (self.global_pool != "token" or self.reg_tokens):
+            raise ValueError("a distilled network's heads read its class and its distillation token, and no registers")
+        if not self.class_token and (self.distilled or self.global_pool in ("token", "token_avg")):
+            raise ValueError(f"without a class token there is nothing to read for global_pool {self.global_pool!r}")
+        if self.representation_size and self.global_pool == "token_avg":
+            raise ValueError("global_pool 'token_avg' goes without a layer before the head")
+        if self.mlp_layer == "swiglu_packed" and self.mlp_width % 2:
+            raise ValueError(f"mlp_ratio {self.mlp_ratio} makes {self.mlp_width} channels, no two equal parts")
+
+    @property
+    def mlp_width(self) -> int:
+        """Channels that an encoder layer's first projection gives."""
+        return int(self.embed_dim * self.mlp_ratio)
+
+    @property
+    def norms_pooled(self) -> bool:
+        """Whether the final norm comes after the pooling."""
+        return self.global_pool == "avg" if self.fc_norm is None else self.fc_norm
+
+    @property
+    def pooled_width(self) -> int:
+        """Numbers that a head reads."""
+        return self.embed_dim * (2 if self.global_pool == "token_avg" else 1)
 
     @property
     def reduction(self) -> int:
@@ -127,8 +169,8 @@ class ViTConfig:
 
     @property
     def num_prefix_tokens(self) -> int:
-        """The class token, and the distillation token."""
-        return 2 if self.distilled else 1
+        """The class token, the distillation token and the registers."""
+        return self.class_token + self.distilled + self.reg_tokens
 
     @property
     def num_prefix_rows(self) -> int:
@@ -199,11 +241,15 @@ VARIANTS: Final[dict[str, ViTConfig]] = {
 
 
 def variant(name: str) -> ViTConfig:
-    """The config called `name`, ``vit_base_patch16_224`` for example.
+    """The config called `name`, ``vit_base_patch16_224`` for example, or as timm calls a relative.
 
     Raises UnknownVariant, listing the names there are.
     """
-    try:
+    if name in VARIANTS:
         return VARIANTS[name]
-    except KeyError:
-        raise UnknownVariant(f"no variant is called {name!r}; there are: {', '.join(VARIANTS)}") from None
+    if (fields := published_fields(name)) is not None:
+        return ViTConfig(**fields)
+    reason = f": timm's has {found}, which this network has not" if (found := unlike(name)) else ""
+    raise UnknownVariant(
+        f"no variant is called {name!r}{reason}; there are: {', '.join(VARIANTS)}, and timm's names of its relatives"
+    )

@@ -34,7 +34,7 @@ def figures(facts: Facts) -> list[tuple[str, str, str]]:
             rows.append((f"found of `{worst[0]}`, which lost most", f"{worst[1]:.1%}", f"{worst[2]:.1%}"))
     return [
         *rows,
-        ("same best class", "", f"{comparison.agreement:.2%}"),
+        (comparison.agreed, "", f"{comparison.agreement:.2%}"),
         ("images/s", f"{facts.float_rate:.0f}", f"{facts.int8_rate:.0f}"),
         ("weights", f"{facts.float_bytes / 1e6:.1f} MB", f"{facts.int8_bytes / 1e6:.1f} MB"),
     ]

@@ -7,21 +7,25 @@ from typing import Any, Final
 
 import numpy as np
 
+from app.domain import Scoring
 from app.errors import QuantizationFailed
 from app.graphs.folder import Logits, Pixels
 from app.graphs.library import openvino
+from app.quantising.judge import alike
 
 RECIPES: Final = ("plain", "bias", "sensitive layers in float")
 _ALPHA: Final = 0.5  # of smooth quantisation (arXiv 2211.10438): how much of the activations' range weights take over
 _ROOM: Final = 0.5  # of what may be lost, the share that the search on calibration images uses
 
 
-def quantise(recipe: str, graph: Path, pictures: Pixels, reference: Logits, allowed_loss: float) -> "openvino.Model":
+def quantise(
+    recipe: str, graph: Path, pictures: Pixels, reference: Logits, allowed_loss: float, scoring: Scoring
+) -> "openvino.Model":
     """The graph with int8 weights and activations, its ranges taken from pictures (n, height, width, 3).
 
     "plain" is NNCF's own for transformers; "bias" corrects biases layer by layer and smooths less; "sensitive layers in
-    float" gives layers back, the most sensitive first, until no more than `allowed_loss` of the best classes of
-    `reference` (n, classes) change. Raises QuantizationFailed where NNCF is missing or fails.
+    float" gives layers back, the most sensitive first, until no more than `allowed_loss` of the answers are
+    not alike those of `reference` (n, classes). Raises QuantizationFailed where NNCF is missing or fails.
     """
     nncf = _nncf()
     model = openvino.Core().read_model(graph)
@@ -45,7 +49,7 @@ def quantise(recipe: str, graph: Path, pictures: Pixels, reference: Logits, allo
             return nncf.quantize(model, data, **common, fast_bias_correction=False, advanced_parameters=gentle)
         return nncf.quantize_with_accuracy_control(
             *(model, data, data),
-            validation_fn=_agreement_with(pictures, reference),
+            validation_fn=_agreement_with(pictures, reference, scoring),
             max_drop=_ROOM * allowed_loss,
             advanced_quantization_parameters=unsmoothed,
             **common,
@@ -64,13 +68,13 @@ def save(model: "openvino.Model", destination: Path) -> None:
 
 
 def _agreement_with(
-    pictures: Pixels, reference: Logits
+    pictures: Pixels, reference: Logits, scoring: Scoring
 ) -> Callable[[Any, Iterable[Pixels]], tuple[float, list[float]]]:
-    best = {picture.tobytes(): logits.argmax() for picture, logits in zip(pictures, reference, strict=True)}
+    expected = {picture.tobytes(): logits[None] for picture, logits in zip(pictures, reference, strict=True)}
 
     def agreement(compiled: Any, some: Iterable[Pixels]) -> tuple[float, list[float]]:
         """As NNCF asks, of some of the pictures in any order: the mean, and the value for each."""
-        same = [float(compiled(picture)[0].argmax() == best[picture.tobytes()]) for picture in some]
+        same = [float(alike(expected[each.tobytes()], compiled(each)[0], scoring)[0]) for each in some]
         return float(np.mean(same)), same
 
     return agreement

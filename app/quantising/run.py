@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from app.domain import Scoring
 from app.engine.allowance import allowed_cores
 from app.engine.measure import images_per_second
 from app.engine.opened import Wish
@@ -41,6 +42,15 @@ def this_machine() -> Wish:
     return Wish("openvino", "cpu", "auto", allowed_cores(), 0, Path())
 
 
+def check_scores(description: PackageDescription) -> None:
+    """Raises QuantizationFailed for a regression."""
+    if description.activation == "none":
+        raise QuantizationFailed(
+            f"{description.name} answers with numbers and no scores (activation none): how far int8 may change them is "
+            "not known here, so it is served in float32 or bfloat16"
+        )
+
+
 def split(total: int, calibration: int, judged: int, seed: int) -> tuple[list[int], list[int]]:
     """Indices of images to take ranges from and, disjoint, to judge on. Raises DatasetError if there are too few."""
     if total < LEAST_IMAGES:
@@ -66,9 +76,10 @@ def quantize_package(
     path, refused = directory / f"{INT8}.xml", list[tuple[str, str]]()
     for recipe in RECIPES:
         say(f"recipe {recipe!r}: taking ranges from {len(images.calibration)} images")
-        save(quantise(recipe, graphs.paths[FLOAT], images.calibration, reference, 1 - limits.agreement), path)
+        allowed = 1 - limits.agreement, description.scoring
+        save(quantise(recipe, graphs.paths[FLOAT], images.calibration, reference, *allowed), path)
         after = logits_of(path, images.judged, wish.cores)
-        comparison = compare(before, after, description.temperature, description.labels, images.truths)
+        comparison = compare(before, after, description.scoring, description.labels, images.truths)
         if (reason := comparison.why_not(limits)) is None:
             break
         say(f"recipe {recipe!r} does not hold: {reason}")
@@ -79,7 +90,7 @@ def quantize_package(
     logits = {**graphs.logits, INT8: logits_of(path, graphs.probes, wish.cores)}
     write_probes(directory, graphs.probes, logits)
     both = (graphs.paths[FLOAT], path)
-    rates = [_rate(each, graphs, description.temperature, wish) for each in both]
+    rates = [_rate(each, graphs, description.scoring, wish) for each in both]
     sizes = [each.with_suffix(".bin").stat().st_size for each in both]
     facts = Facts(
         recipe=recipe,
@@ -98,8 +109,8 @@ def quantize_package(
     return facts
 
 
-def _rate(path: Path, graphs: Graphs, temperature: float, wish: Wish) -> float:
+def _rate(path: Path, graphs: Graphs, scoring: Scoring, wish: Wish) -> float:
     graph = CompiledGraph(path, FLOAT, wish.cores, wish.lanes)
     batch_size = wish.batch_size(on_gpu=False)
-    runners = [OpenVINORunner(graph, graphs.probes, batch_size, temperature) for _ in range(wish.lanes)]
+    runners = [OpenVINORunner(graph, graphs.probes, batch_size, scoring) for _ in range(wish.lanes)]
     return images_per_second(runners, _MEASURE_S)

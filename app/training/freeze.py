@@ -7,7 +7,7 @@ from app.network.vit import VisionTransformer
 from app.package.variants import LITE_STAGES
 
 _HEADS = ("head.", "head_dist.")
-_EMBEDDINGS = ("patch_embed.", "cls_token", "dist_token", "pos_embed")
+_EMBEDDINGS = ("patch_embed.", "cls_token", "dist_token", "reg_token", "pos_embed", "norm_pre.")
 
 
 def freeze_backbone(network: VisionTransformer, stages: int) -> list[nn.Module]:

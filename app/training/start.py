@@ -41,7 +41,7 @@ class Start:
     @property
     def is_backbone(self) -> bool:
         """Whether the weights are those of what stands before the encoder, and nothing else."""
-        return self.weights is not None and "cls_token" not in self.weights
+        return self.weights is not None and not any(name.startswith("blocks.") for name in self.weights)
 
     def network(self, classes: int) -> VisionTransformer:
         """The network for so many classes, its weights from here or drawn from torch's generator.

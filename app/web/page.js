@@ -4,6 +4,10 @@
 const byId = (id) => document.getElementById(id);
 const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 const ms = (value) => `${value.toFixed(1)} ms`;
+const meanings = {
+  sigmoid: "Each score is on its own: a picture may show several of the classes, or none.",
+  none: "The model's own numbers, not shares.",
+};
 let bound = "the threshold"; // until the model is known
 
 async function fetchJson(url, options) {
@@ -19,11 +23,11 @@ async function showModel() {
   const { name, labels, parameters, precision, device, notice, threshold } = (await fetchJson("v1/model"))[1];
   const millions = (parameters / 1e6).toFixed(1);
   byId("model").textContent = `${name}: ${labels.length} classes, ${millions} million parameters, ${precision} on ${device}`;
-  warn(byId("notice"), notice);
+  say(byId("notice"), notice);
   if (threshold) bound = percent(threshold);
 }
 
-function warn(element, text) {
+function say(element, text) {
   element.textContent = text ?? "";
   element.hidden = !text;
 }
@@ -41,20 +45,23 @@ async function ask(file) {
     const [response, answer] = await fetchJson("v1/classify", { method: "POST", body: file });
     if (!response.ok) throw new Error(failure(response, answer));
     part(".state").remove();
-    part("ol").replaceChildren(...answer.predictions.map(row));
+    say(part(".scores"), meanings[answer.activation]);
+    part("ol").replaceChildren(...answer.predictions.map((prediction) => row(prediction, answer.activation)));
     part(".timing").textContent = timing(answer);
-    if (answer.confidence === "low") warn(part(".warning"), unsure());
+    if (answer.confidence === "low") say(part(".warning"), unsure());
   } catch (error) {
     part(".state")?.remove();
-    warn(part(".warning"), error.message);
+    say(part(".warning"), error.message);
   }
 }
 
-function row({ label, score }) {
+function row({ label, score }, activation) {
   const item = byId("prediction").content.firstElementChild.cloneNode(true);
   item.querySelector(".label").textContent = label;
-  item.querySelector(".score").textContent = percent(score);
-  item.querySelector("meter").value = score;
+  const number = activation === "none";
+  item.querySelector(".score").textContent = number ? Number(score.toPrecision(4)) : percent(score);
+  if (number) item.querySelector("meter").remove();
+  else item.querySelector("meter").value = score;
   return item;
 }
 

@@ -15,5 +15,5 @@ def as_served(
     """Device and number format as the options of the same names say."""
     package, chosen = load_model(model), choose_device(device)
     fold_normalisation(package.network, package.preprocess)
-    network, dtype = to_precision(precision, package.network, package.preprocess, chosen)
+    network, dtype = to_precision(precision, package.network, package.preprocess, chosen, package.scoring)
     return network, package.preprocess, chosen, dtype

@@ -123,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
         content = repository.files(commit).get(file) if commit else None
         if commit is None or content is None:
             code = "EntryNotFound" if commit else "RevisionNotFound"
-            self._send(404, {}, {"X-Error-Code": code})
+            self._send(404, {}, {"X-Error-Code": code, **({"X-Repo-Commit": commit} if commit else {})})
             return
         headers = {"X-Repo-Commit": commit, "ETag": f'"{_oid(content)}"'}
         if len(content) >= _LARGE_BYTES:

@@ -19,6 +19,16 @@ KINDS: dict[str, ViTConfig] = {
     "hybrid": ViTConfig(**{**TINY, "patch_size": 1, "backbone_layers": (1, 2)}),
     "root": ViTConfig(**{**TINY, "patch_size": 4, "backbone_layers": ()}),
 }
+RELATIVES: dict[str, ViTConfig] = {
+    "registers": ViTConfig(**TINY, reg_tokens=3, no_embed_class=True),
+    "clip": ViTConfig(**TINY, pre_norm=True, norm_eps=1e-5),
+    "layer_scale": ViTConfig(**TINY, init_values=1e-5),
+    "average": ViTConfig(**TINY, class_token=False, global_pool="avg"),
+    "average_of_normed": ViTConfig(**TINY, class_token=False, global_pool="avg", fc_norm=False),
+    "map": ViTConfig(**TINY, class_token=False, global_pool="map"),
+    "swiglu": ViTConfig(**TINY, mlp_layer="swiglu", qk_norm=True, proj_bias=False),
+    "packed": ViTConfig(**TINY, mlp_layer="swiglu_packed", final_norm=False),
+}
 
 
 def drawn(config: ViTConfig, seed: int = 0) -> VisionTransformer:

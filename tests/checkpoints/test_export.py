@@ -17,21 +17,35 @@ from app.domain import PreprocessSpec
 from app.errors import PackageError
 from app.imaging.resample import resized_size
 from app.package.variants import ViTConfig
-from tests.checkpoints.networks import KINDS, TINY, saved
+from tests.checkpoints.networks import KINDS, RELATIVES, TINY, saved
 
+# Relatives that arguments make of timm's plain network; the others are published under a name that goes first.
+TIMMS = ("registers", "average", "average_of_normed", "map")
+NETWORKS = {
+    **{**KINDS, **RELATIVES},
+    "hybrid_of_timm": ViTConfig(**{**TINY, "patch_size": 1, "img_size": (64, 64), "backbone_layers": (2, 2, 2, 2)}),
+    "no_biases": ViTConfig(**TINY, qkv_bias=False, proj_bias=False),
+}
 CASES = {
-    "timm": ("plain", "pre_logits", "no_class_row", "distilled", "hybrid", "root"),
+    "timm": ("plain", "pre_logits", "no_class_row", "distilled", "hybrid_of_timm", "root", "no_biases", *TIMMS),
     "hf": ("plain", "distilled", "hybrid"),
     "torchvision": ("plain", "pre_logits"),
     "npz": ("plain", "pre_logits", "no_class_row", "hybrid", "root"),
 }
+# What these have otherwise leaves no tensor without a place.
+UNLIKE = (
+    RELATIVES["average_of_normed"],
+    ViTConfig(**TINY, global_pool="avg", fc_norm=False),
+    ViTConfig(**TINY, final_norm=False),
+    ViTConfig(**TINY, mlp_layer="swiglu_packed"),
+)
 FILES = {"timm": "out", "hf": "out", "torchvision": "out.pth", "npz": "out.npz"}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize(("kind", "network"), [(kind, name) for kind, names in CASES.items() for name in names])
 def test_there_and_back_is_bit_equal(kind: str, network: str, dtype: torch.dtype, tmp_path: Path):
-    original = saved(tmp_path / "package", KINDS[network], dtype)
+    original = saved(tmp_path / "package", NETWORKS[network], dtype)
     export_package(tmp_path / "package", kind, tmp_path / FILES[kind])
     back = load_checkpoint(tmp_path / FILES[kind], ConvertOptions(heads=4)).network
     assert all(torch.equal(tensor, back.state_dict()[key].to(dtype)) for key, tensor in _at(original, dtype).items())
@@ -81,6 +95,16 @@ def test_bfloat16_in_npz_is_two_bytes_without_meaning(tmp_path: Path):
         ("npz", KINDS["distilled"], "npz has no place for dist_token"),
         ("hf", KINDS["pre_logits"], "hf has no place for pre_logits.fc"),
         ("timm", ViTConfig(**TINY, position="2d"), "positions of the kind '2d'"),
+        ("timm", KINDS["hybrid"], r"an architecture's name, and has none with backbone_layers \(1, 2\)"),
+        ("timm", RELATIVES["packed"], "has none with .* mlp_layer 'swiglu_packed', init_values None"),
+        ("timm", ViTConfig(**TINY, global_pool="token_avg"), "joins the class token and the patches' mean"),
+        (
+            "torchvision",
+            ViTConfig(**{**TINY, "img_size": (64, 32)}),
+            "one image_size, .* 64 x 32 px .* --to timm",
+        ),
+        ("torchvision", ViTConfig(**{**TINY, "img_size": (40, 40)}), "one image_size, a multiple of the patch"),
+        *((kind, config, f"{kind} has no place for ") for kind in FILES if kind != "timm" for config in UNLIKE),
         ("timm", ViTConfig(**{**TINY, "patch_size": 4, "stem_widths": (8, 16)}), "timm has no place for"),
     ],
 )
@@ -155,3 +179,57 @@ def test_timms_folder_has_only_arguments_that_timm_takes(tmp_path: Path):
     assert "vit_serve" not in document
     assert document["model_args"]["embed_dim"] == TINY["embed_dim"]
     assert not {"norm_eps", "gelu"} & document["model_args"].keys()
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_of_a_hybrids_constants_a_plain_network_needs_no_word(kind: str, tmp_path: Path):
+    of_google: dict[str, Any] = {"group_norm_eps": 1e-6, "standardization": "deviation", "standardization_eps": 1e-5}
+    saved(tmp_path / "package", ViTConfig(**TINY, **of_google, gelu="tanh"))
+    remarks = export_package(tmp_path / "package", kind, tmp_path / FILES[kind]).remarks
+    assert not [remark for remark in remarks if "group_norm" in remark or "standardization" in remark]
+    assert any("gelu 'erf' where" in remark for remark in remarks) == (kind == "torchvision")
+    saved(tmp_path / "hybrid", ViTConfig(**{**TINY, "patch_size": 4, "backbone_layers": ()}, **of_google))
+    if kind == "timm":
+        remarks = export_package(tmp_path / "hybrid", kind, tmp_path / "other").remarks
+        assert any("group_norm_eps 1e-05 where" in remark for remark in remarks)
+
+
+@pytest.mark.parametrize("kind", ["torchvision", "npz"])
+def test_biases_that_are_not_there_are_written_as_zeros(kind: str, tmp_path: Path):
+    original = saved(tmp_path / "package", NETWORKS["no_biases"])
+    export_package(tmp_path / "package", kind, tmp_path / FILES[kind])
+    back = load_checkpoint(tmp_path / FILES[kind], ConvertOptions(heads=4)).network
+    for name, tensor in back.state_dict().items():
+        expected = original.state_dict().get(name, torch.zeros(()))
+        assert torch.equal(tensor, expected.expand_as(tensor))
+    assert (back.config.qkv_bias, back.config.proj_bias) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("config", "architecture", "arguments"),
+    [
+        (KINDS["distilled"], "deit_tiny_distilled_patch16_224", {}),
+        (KINDS["root"], "vit_tiny_r_s16_p8_224", {}),
+        (RELATIVES["clip"], "vit_base_patch16_clip_224", {}),  # whose norm_eps no argument says
+        (RELATIVES["layer_scale"], "vit_base_patch16_224", {"init_values": 1e-5}),
+        (replace(KINDS["plain"], gelu="quick"), "vit_base_patch16_224", {"act_layer": "quick_gelu"}),
+    ],
+)
+def test_timms_folder_names_what_builds_the_network(
+    config: ViTConfig, architecture: str, arguments: dict[str, Any], tmp_path: Path
+):
+    saved(tmp_path / "package", config)
+    assert not [r for r in export_package(tmp_path / "package", "timm", tmp_path / "out").remarks if "norm_eps" in r]
+    document = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert document["architecture"] == architecture
+    assert arguments.items() <= document["model_args"].items()
+    assert load_checkpoint(tmp_path / "out").network.config == config
+    [remark] = [r for r in export_package(tmp_path / "package", "timm", tmp_path / "w.pth").remarks if "create" in r]
+    assert f"create_model({architecture!r}, num_classes=5" in remark
+
+
+def test_transformers_is_told_of_openais_gelu(tmp_path: Path):
+    saved(tmp_path / "package", ViTConfig(**TINY, gelu="quick"))
+    export_package(tmp_path / "package", "hf", tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["hidden_act"] == "quick_gelu"
+    assert load_checkpoint(tmp_path / "out").network.config.gelu == "quick"

@@ -45,6 +45,8 @@ def repositories(package: Path) -> dict[str, Repository]:
         "us/sharded": Repository([{**FILES, "model.safetensors.index.json": index, **shards}]),
         "us/lacking": Repository([{**FILES, "model.safetensors.index.json": index}]),
         "us/broken": Repository([{**FILES, "model.safetensors.index.json": b"[]"}]),
+        "us/one": Repository([{"README.md": b"", "best.ckpt": WEIGHTS, "optimizer.pt": WEIGHTS}]),
+        "us/adapter": Repository([{"adapter_config.json": b"{}", "adapter_model.safetensors": WEIGHTS}]),
         "us/words": Repository([FILES]),
         "us/gated": Repository([{**FILES, "model.safetensors": WEIGHTS}], token="secret", gated=True),
         "us/private": Repository([{**FILES, "model.safetensors": WEIGHTS}], token="secret"),
@@ -153,6 +155,11 @@ def test_safetensors_go_before_pickles(hub: Hub) -> None:
     assert (download("us/pickle").path / "pytorch_model.bin").read_bytes() == WEIGHTS
 
 
+def test_the_only_file_of_weights_may_have_any_name(hub: Hub) -> None:
+    assert (download("us/one").path / "best.ckpt").read_bytes() == WEIGHTS
+    assert "optimizer.pt" not in hub.fetched()
+
+
 def test_shards(hub: Hub) -> None:
     snapshot = download("us/sharded")
     assert sorted(path.name for path in snapshot.path.glob("*.safetensors")) == [
@@ -174,16 +181,19 @@ def test_what_was_damaged_in_the_cache_is_not_served(hub: Hub, repository: str, 
 
 
 def test_what_cannot_be_had_is_said_in_one_line(hub: Hub) -> None:
-    refused("us/nothing", "us/nothing", "no such repository", "HF_TOKEN")
-    refused("us/private", "private", "HF_TOKEN")
-    refused("us/gated", "gated", "terms", "HF_TOKEN")
+    refused("us/nothing", "us/nothing", "no such repository", "HF_TOKEN", "hf auth login")
+    refused("us/private", "private", "HF_TOKEN", "hf auth login")
+    refused("us/gated", "gated", "terms", "HF_TOKEN", "hf auth login")
+    refused("us/adapter", "LoRA", "without its base network")
     refused("us/pico@v9", "v9")
     refused("us/words", "neither model.safetensors nor pytorch_model.bin", "training.log")
     refused("us/lacking", "model-00001-of-00002.safetensors")
     refused("us/broken", "index.json", "not a JSON object")
 
 
-@pytest.mark.parametrize("reference", ["", "pico", "us/pico@", "a/b/c", "us/../pico", "us/pi co", "us/--"])
+@pytest.mark.parametrize(
+    "reference", ["", "pico", "us/pico@", "a/b/c", "us/../pico", "us/pi co", "us/--", "us/--@" + 40 * "a"]
+)
 def test_a_name_that_is_none(hub: Hub, reference: str) -> None:
     refused(reference)
     assert not [path for _, path in hub.requests if "resolve" in path]

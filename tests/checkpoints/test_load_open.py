@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from app.checkpoints.load import ConvertOptions, load_checkpoint, read_checkpoint
+from app.package.variants import ViTConfig
+from tests.checkpoints.networks import TINY
 from tests.checkpoints.test_load import HEADS, TIMM, bare, hub, refused, state_of
 
 
@@ -15,13 +17,35 @@ def test_a_package_of_ours_is_no_foreign_checkpoint(tmp_path: Path):
 
 def test_heads_that_a_configuration_leaves_open_are_not_guessed(tmp_path: Path):
     folder = hub(tmp_path, state_of(), {**TIMM, "model_args": {}})
-    refused(folder, "how many heads vit_unheard_of has", options=ConvertOptions())
+    refused(folder, "how many heads 'vit_unheard_of' has", "`vit-serve convert --heads N`", options=ConvertOptions())
     assert load_checkpoint(folder, HEADS).network.config.num_heads == 4
 
 
+def test_heads_of_a_name_that_stands_for_another_width_are_not_taken(tmp_path: Path):
+    config = {**TIMM, "architecture": "vit_base_patch16_224", "model_args": {}}  # of 12 heads, which 96 can be cut in
+    state = state_of(ViTConfig(**{**TINY, "embed_dim": 96}))
+    folder = hub(tmp_path, state, config)
+    refused(folder, "of width 768, but its tensors have 96", "--heads N", options=ConvertOptions())
+    assert load_checkpoint(folder, ConvertOptions(heads=6)).network.config.num_heads == 6
+    (tmp_path / "timms").mkdir()
+    folder = hub(tmp_path / "timms", state, {**config, "model_args": {"embed_dim": 96}})  # timm gives it the name's 12
+    assert load_checkpoint(folder).network.config.num_heads == 12
+
+
 def test_arguments_that_make_another_network_are_refused(tmp_path: Path):
+    for name, value in (("act_layer", "silu"), ("norm_layer", "rmsnorm"), ("attn_layer", "diff")):
+        folder = tmp_path / name
+        folder.mkdir()
+        refused(
+            hub(folder, state_of(), {**TIMM, "model_args": {"num_heads": 4, name: value}}),
+            name,
+            options=ConvertOptions(),
+        )
+
+
+def test_an_argument_may_say_which_gelu(tmp_path: Path):
     folder = hub(tmp_path, state_of(), {**TIMM, "model_args": {"num_heads": 4, "act_layer": "quick_gelu"}})
-    refused(folder, "act_layer", options=ConvertOptions())
+    assert load_checkpoint(folder).network.config.gelu == "quick"
 
 
 def test_grey_images_are_refused(tmp_path: Path):

@@ -28,6 +28,7 @@ def test_json_is_the_http_answer_with_the_path(capsys: pytest.CaptureFixture[str
         {
             "path": "a [b].png",
             "model": "vit.pets",
+            "activation": "softmax",
             "predictions": [
                 {"label": "cat, tabby", "index": 3, "score": 0.75},
                 {"label": "dog", "index": 0, "score": 0.25},

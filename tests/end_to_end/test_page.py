@@ -1,19 +1,30 @@
 """The page at /, in a real browser."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from playwright.sync_api import FilePayload, Locator, Page, expect, sync_playwright
 
 from tests.api.conftest import picture
-from tests.benchmark.server import Server
+from tests.benchmark.server import Server, running, service
 from tests.deploy.tools import tool
+from tests.graphs.tiny import network, saved
 
 
 @pytest.fixture
 def page(embedded: Server) -> Iterator[Page]:
-    """The page of the embedded model. In the end nothing may have failed in it, or come from elsewhere."""
-    origin = f"http://127.0.0.1:{embedded.port}/"
+    with opened(embedded) as page:
+        yield page
+
+
+@contextmanager
+def opened(server: Server) -> Iterator[Page]:
+    """The page of a server. In the end nothing may have failed in it, or come from elsewhere."""
+    origin = f"http://127.0.0.1:{server.port}/"
     wrong: list[str] = []
     with sync_playwright() as playwright:
         # Without its sandbox, which needs what a container or root does not have.
@@ -53,6 +64,7 @@ def test_a_photograph_gets_its_classes_with_scores_and_times(page: Page, cat: by
     expect(answer.locator("li .score").first).to_contain_text("%")
     expect(answer.locator(".timing")).to_contain_text("batch of 1")
     expect(answer.locator(".warning")).to_be_hidden()
+    expect(answer.locator(".scores")).to_be_hidden()
     assert answer.locator("meter").first.evaluate("e => e.value") > 0.7
     assert answer.locator("img").evaluate("e => e.naturalWidth") > 0
 
@@ -79,3 +91,33 @@ def test_a_service_that_has_gone_is_said_to_have(page: Page, cat: bytes):
     page.context.set_offline(True)
     answer = choose(page, ("chelsea.jpg", cat))
     expect(answer.locator(".warning")).to_have_text("The service cannot be reached.")
+
+
+@pytest.mark.parametrize(
+    ("activation", "meaning", "bars"),
+    [("sigmoid", "Each score is on its own", 3), ("none", "The model's own numbers, not shares.", 0)],
+)
+def test_scores_that_share_nothing_are_drawn_as_what_they_are(
+    activation: Any, meaning: str, bars: int, tmp_path: Path, cat: bytes
+):
+    made = network()
+    made.head.bias.copy_(torch.tensor([40.0, 2.5, -3.0]))
+    made.head.weight.mul_(1e-3)
+    saved(tmp_path / "model", made, activation=activation)
+    with running(service(str(tmp_path / "model")), tmp_path / "log") as server, opened(server) as page:
+        answer = choose(page, ("chelsea.jpg", cat))
+        expect(answer.locator(".scores")).to_contain_text(meaning)
+        expect(answer.locator("li .label")).to_have_text(["cat", "dog", "owl"])
+        expect(answer.locator("meter")).to_have_count(bars)
+        numbers = [float(text.replace("%", "")) for text in answer.locator(".score").all_inner_texts()]
+        given = [p["score"] for p in server.post_image("/v1/classify", cat)["predictions"]]
+        if activation == "none":
+            assert numbers == pytest.approx(given, rel=1e-3) and numbers == pytest.approx([40, 2.5, -3], rel=0.05)
+        else:
+            assert numbers == pytest.approx([100 * each for each in given], abs=0.06) and sum(numbers) > 150
+            assert [meter.evaluate("e => e.value") for meter in answer.locator("meter").all()] == pytest.approx(given)
+        expect(answer.locator(".warning")).to_be_hidden()
+        boxes = [part.bounding_box() for part in (answer.locator("li").first, answer.locator(".score").first)]
+        assert boxes[0] and boxes[1]
+        edges = [box["x"] + box["width"] for box in boxes if box]
+        assert edges[0] == pytest.approx(edges[1], abs=1), "the number stands at the end of its row"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.domain import Candidate
+from app.domain import Candidate, Scoring
 from app.engine import rank as module
 from app.engine.opened import Wish
 from app.engine.rank import Proven, candidates, choose, compiled, weights_of
@@ -29,13 +29,13 @@ def rated(precision: str, rate: float | None, why_not: str | None = None, engine
 @pytest.fixture
 def proven(built: Path, key: str) -> Proven:
     graphs = read_graphs(built / GRAPHS_NAME, key)
-    return Proven(graphs.paths, graphs.probes, graphs.logits, 1.0)
+    return Proven(graphs.paths, graphs.probes, graphs.logits, Scoring())
 
 
 @pytest.fixture
 def with_both(built: Path, key: str, tmp_path: Path) -> Proven:
     graphs = read_graphs(with_int8(copied(built, tmp_path / "both"), key) / GRAPHS_NAME, key)
-    return Proven(graphs.paths, graphs.probes, graphs.logits, 1.0)
+    return Proven(graphs.paths, graphs.probes, graphs.logits, Scoring())
 
 
 @pytest.fixture(autouse=True)
@@ -156,7 +156,7 @@ def test_who_names_bfloat16_gets_it_as_it_is_and_nothing_else(with_both: Proven,
 def test_the_answers_are_judged_behind_the_temperature(proven: Proven) -> None:
     cold = proven._replace(logits={"float32": proven.logits["float32"] * 1.3})
     assert candidates(cold, wish(cores=1), WITH_BFLOAT16)[0].why_not
-    assert not candidates(cold._replace(temperature=100.0), wish(cores=1), WITH_BFLOAT16)[0].why_not
+    assert not candidates(cold._replace(scoring=Scoring(temperature=100.0)), wish(cores=1), WITH_BFLOAT16)[0].why_not
 
 
 def test_out_of_time_nothing_more_is_measured(with_both: Proven, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +190,7 @@ def test_compiled_in_the_format_that_was_measured(proven: Proven) -> None:
     for precision in ("float32", "int8"):
         graph = compiled(proven.paths["float32"], rated(precision, 1), 2)
         found = infer(graph.request(), proven.probes)
-        assert disagreement(proven.logits["float32"], found, 1.0, exact=True) is None
+        assert disagreement(proven.logits["float32"], found, Scoring(), exact=True) is None
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int8+bfloat16"])

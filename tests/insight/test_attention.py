@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.insight.attention import attend, enlarge, mean_distance, patch_distances, roll, study
-from app.network.vit import Attention, VisionTransformer
+from app.network.attention import Attention
+from app.network.vit import VisionTransformer
 from app.package.variants import ViTConfig
 from tests.insight.networks import DISTILLED, SMALL, STEM, random_network
 

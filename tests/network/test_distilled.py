@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from app.network.vit import Mlp, VisionTransformer
+from app.network.mlp import Mlp
+from app.network.vit import VisionTransformer
 from app.package.variants import ViTConfig
 
 SMALL = ViTConfig((16, 16), 4, 24, 3, 2, num_classes=5)

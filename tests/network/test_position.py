@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from app.domain import PreprocessSpec
+from app.network.attention import Attention
 from app.network.fold import fold_normalisation
 from app.network.position import AxisTables, RelativePosition
-from app.network.vit import Attention, VisionTransformer
+from app.network.vit import VisionTransformer
 from app.package.variants import Position, ViTConfig
 
 SMALL = ViTConfig((12, 16), 4, 24, 3, 2, num_classes=5)  # 3 x 4 patches

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from app.network.vit import Attention, Mlp, VisionTransformer
+from app.network.attention import Attention
+from app.network.mlp import Mlp
+from app.network.vit import VisionTransformer
 from app.package.variants import ViTConfig, variant
 
 SMALL = replace(variant("vit_pico_patch4_32"), depth=3)

@@ -41,6 +41,19 @@ HF: dict[str, dict[str, Any]] = {
     },
     "deit_224": {"feature_extractor_type": "DeiTFeatureExtractor", "size": 224, "crop_size": 224},
     "deit_odd": {"image_processor_type": "DeiTImageProcessor", "size": 101, "crop_size": {"height": 64, "width": 98}},
+    "clip": {"image_processor_type": "CLIPImageProcessor"},
+    "clip_legacy": {"feature_extractor_type": "CLIPFeatureExtractor", "size": 336, "crop_size": 336, "resample": 3},
+    "siglip": {"image_processor_type": "SiglipImageProcessor"},
+    "siglip_384": {
+        "image_processor_type": "SiglipImageProcessor",
+        "size": {"height": 384, "width": 384},
+        "resample": 2,
+    },
+    "bit_dinov2": {
+        "image_processor_type": "BitImageProcessor",
+        **{"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}, "resample": 3},
+        **{"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]},
+    },
     "deit_padded": {"image_processor_type": "DeiTImageProcessor", "size": 100, "crop_size": 131},
 }
 HYBRID: dict[str, dict[str, Any]] = {
@@ -77,14 +90,19 @@ def transformers_cases() -> dict[str, tuple[dict[str, Any], Prepare]]:
     import transformers
 
     if five := int(transformers.__version__.partition(".")[0]) >= 5:
+        from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil as Bit
+        from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil as CLIP
         from transformers.models.deit.image_processing_pil_deit import DeiTImageProcessorPil as DeiT
+        from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil as Siglip
         from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil as ViT
 
-        classes = {"vit": ViT, "deit": DeiT}
+        classes = {"vit": ViT, "deit": DeiT, "clip": CLIP, "siglip": Siglip, "bit": Bit}
     else:
         from transformers.models.deprecated.vit_hybrid.image_processing_vit_hybrid import ViTHybridImageProcessor
 
         classes = {"vit": transformers.ViTImageProcessor, "deit": transformers.DeiTImageProcessor}
+        classes |= {"clip": transformers.CLIPImageProcessor, "siglip": transformers.SiglipImageProcessor}
+        classes["bit"] = transformers.BitImageProcessor
         classes["hybrid"] = ViTHybridImageProcessor
     cases = {}
     for name, document in (HF if five else {**HF, **HYBRID}).items():
@@ -96,17 +114,12 @@ def transformers_cases() -> dict[str, tuple[dict[str, Any], Prepare]]:
 def torchvision_cases() -> dict[str, tuple[dict[str, Any], Prepare]]:
     from torchvision import models, transforms
 
-    weights = {
-        "torchvision": models.ViT_B_16_Weights.IMAGENET1K_V1,
-        "torchvision-l16": models.ViT_L_16_Weights.IMAGENET1K_V1,
-        "torchvision-swag": models.ViT_B_16_Weights.IMAGENET1K_SWAG_E2E_V1,
-        "torchvision-swag-h14": models.ViT_H_14_Weights.IMAGENET1K_SWAG_E2E_V1,
-        "torchvision-swag-linear": models.ViT_B_16_Weights.IMAGENET1K_SWAG_LINEAR_V1,
-    }
-    presets = {name: each.transforms() for name, each in weights.items()}
-    cases: dict[str, tuple[dict[str, Any], Prepare]] = {
-        name: ({}, lambda image, t=preset: t(image).numpy()) for name, preset in presets.items()
-    }
+    cases: dict[str, tuple[dict[str, Any], Prepare]] = {}
+    for model in models.list_models(include="vit_*"):
+        for weights in models.get_model_weights(model):
+            preset = weights.transforms()
+            document = {"model": model, "url": weights.url, "size": preset.crop_size[0]}
+            cases[f"{model}-{weights.name}"] = (document, lambda image, t=preset: t(image).numpy())
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     for name, size, kernel, normalise in (
         ("deit", 224, 3, (mean, std)),  # as facebookresearch/deit's datasets.py composes them
@@ -121,7 +134,7 @@ def torchvision_cases() -> dict[str, tuple[dict[str, Any], Prepare]]:
                 transforms.Normalize(*normalise),
             ]
         )
-        cases[name] = ({}, lambda image, t=composed: t(image).numpy())
+        cases[name] = ({"size": size}, lambda image, t=composed: t(image).numpy())
     return cases
 
 

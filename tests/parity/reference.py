@@ -7,7 +7,7 @@ exported for the library from each subfolder and adds the logits that it gives f
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,13 +23,8 @@ HF = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "inte
 TV = {"image_size": 48, "patch_size": 16, "num_layers": 3, "num_heads": 4, "hidden_dim": 64, "mlp_dim": 160}
 BASE = {"patch_size": 16, "num_layers": 12, "num_heads": 12, "hidden_dim": 768, "mlp_dim": 3072}
 RELATIVES = (
-    *(
-        "vit_medium_patch16_reg4_gap_256",
-        "deit3_small_patch16_224",
-        "vit_small_patch14_dinov2",
-        "eva02_base_patch14_224",
-    ),
-    *("vit_base_patch16_clip_224", "vit_base_patch16_siglip_224", "beit_base_patch16_224", "vit_base_patch16_rpn_224"),
+    *("eva02_base_patch14_224", "beit_base_patch16_224", "vit_base_patch16_rpn_224", "vit_small_patch16_dinov3"),
+    *("vit_small_patch16_rope_ape_224", "vit_pe_core_tiny_patch16_384", "vit_pe_spatial_tiny_patch16_512"),
 )
 
 
@@ -43,9 +38,9 @@ def drawn(network: Any) -> Any:
     return network
 
 
-def answer(network: Any, folder: Path, size: int | tuple[int, int], call: Callable[[Any, Any], Any]) -> None:
+def answer(network: Any, folder: Path, size: int | Sequence[int], call: Callable[[Any, Any], Any]) -> None:
     """Writes an input and what the network gives for it in both precisions."""
-    height, width = size if isinstance(size, tuple) else (size, size)
+    height, width = (size, size) if isinstance(size, int) else size
     torch.manual_seed(1)
     x = torch.randn(1, 3, height, width, dtype=torch.float64)
     with torch.inference_mode():
@@ -82,7 +77,7 @@ def make_timm(out: Path) -> None:
         answer(network, folder, arguments.get("img_size", 224), lambda n, x: n(x))
     for architecture in RELATIVES:
         if architecture in timm.list_models():
-            network = timm.create_model(architecture, depth=1)
+            network = timm.create_model(architecture, depth=1, num_classes=5)
             save_file(network.state_dict(), new(out / "relatives" / architecture) / "weights.safetensors")
 
 
@@ -174,6 +169,23 @@ def _pooled(network: Any, x: Any) -> Any:
     return network(pixel_values=x).pooler_output
 
 
+def _linear() -> Any:
+    return torch.nn.Linear(TV["hidden_dim"], 5)
+
+
+# As tutorials put a new head on torchvision's network; of the last two no tensor says what stands between.
+HEADS: dict[str, Callable[[Any], None]] = {
+    "bare": lambda n: setattr(n, "heads", _linear()),
+    "first": lambda n: n.heads.__setitem__(0, _linear()),
+    "named": lambda n: setattr(n.heads, "head", _linear()),
+    "sequential": lambda n: setattr(n, "heads", torch.nn.Sequential(_linear())),
+    "dropout": lambda n: setattr(n, "heads", torch.nn.Sequential(torch.nn.Dropout(0.2), _linear())),
+    "named_dropout": lambda n: setattr(n.heads, "head", torch.nn.Sequential(torch.nn.Dropout(0.2), _linear())),
+    "two": lambda n: setattr(n, "heads", torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), _linear())),
+    "norm": lambda n: setattr(n.heads, "head", torch.nn.Sequential(torch.nn.LayerNorm(64), _linear())),
+}
+
+
 def make_torchvision(out: Path) -> None:
     from torchvision.models.vision_transformer import VisionTransformer
 
@@ -182,9 +194,12 @@ def make_torchvision(out: Path) -> None:
         "pre_logits": {**TV, "representation_size": 32},
         "old_names": TV,
         "full": {**BASE, "image_size": 224},
+        **{f"head_{name}": TV for name in HEADS},
     }
     for name, arguments in cases.items():
-        network = drawn(VisionTransformer(**arguments))
+        network: Any = VisionTransformer(**arguments)
+        HEADS.get(name.removeprefix("head_"), lambda n: None)(network)
+        network = drawn(network)
         folder = new(out / name)
         state = network.state_dict()
         if name == "old_names":
@@ -201,6 +216,8 @@ def new(folder: Path) -> Path:
 def read_timm(folder: Path, case: dict[str, Any]) -> Any:
     import timm
 
+    if (folder / case["file"]).is_dir():
+        return timm.create_model(f"local-dir:{folder / case['file']}", pretrained=True), lambda n, x: n(x)
     network: Any = timm.create_model(case["architecture"], **case["arguments"])
     if case["file"].endswith(".npz"):
         network.load_pretrained(str(folder / case["file"]))

@@ -10,16 +10,18 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from app.checkpoints import torchvision
+from app.checkpoints.families import assumed_family
 from app.domain import PreprocessSpec
 from app.imaging.decode import DecodeLimits
 from app.imaging.resample import preprocess
 from app.package.preprocessing import preprocess_from_hf, preprocess_from_timm, preprocess_named
+from app.package.variants import ViTConfig
 from tests.parity.conftest import run_reference
 
 pytestmark = [pytest.mark.parity, pytest.mark.timeout(900)]
 LIBRARIES = ("transformers4", "transformers5", "torchvision", "timm")
-_SIZES = {"torchvision-swag": 384, "torchvision-swag-h14": 518, "deit-384": 384}
-_NAMES = {"torchvision-swag-h14": "torchvision-swag", "torchvision-swag-linear": "torchvision-swag", "deit-384": "deit"}
+_WIDTHS = {"b": 768, "l": 1024, "h": 1280}  # of torchvision's models
 
 
 def write_images(folder: Path) -> None:
@@ -52,9 +54,26 @@ def spec_of(library: str, name: str, document: dict[str, Any]) -> PreprocessSpec
     if library == "timm":
         return preprocess_from_timm(document)
     if library == "torchvision":
-        size = _SIZES.get(name, 224)
-        return preprocess_named(_NAMES.get(name, name), size, size)
-    return preprocess_from_hf(document, {"vit": "vit", "deit": "deit", "hybrid": "vit-hybrid"}[name.partition("_")[0]])
+        if "url" in document:
+            return preprocess_named(*released(document))
+        return preprocess_named(name.partition("-")[0], document["size"], document["size"])
+    kinds = {"vit": "vit", "deit": "deit", "hybrid": "vit-hybrid", "clip": "clip", "siglip": "siglip", "bit": "dinov2"}
+    return preprocess_from_hf(document, kinds[name.partition("_")[0]])
+
+
+def released(document: dict[str, Any]) -> tuple[str, int, int]:
+    """The family taken for a released file, by its digest alone, and by its name where that says SWAG; and its size."""
+    _, letter, patch = document["model"].split("_")
+    size = (document["size"], document["size"])
+    config = ViTConfig(size, int(patch), _WIDTHS[letter], num_heads=16 if letter != "b" else 12)
+    name = document["url"].rpartition("/")[2]
+    digest = name.removesuffix(".pth").rpartition("-")[2].ljust(64, "0")
+    family, other = assumed_family(torchvision.LAYOUTS[0], config, "weights.pth", {"weights.pth": digest})
+    assert other is None, f"{name} is not known by its digest"
+    again, other = assumed_family(torchvision.LAYOUTS[0], config, name, {name: "0" * 64})
+    assert again == family
+    assert (other is None) == ("swag" in name or patch != "16")
+    return family, *size
 
 
 def test_every_image_in_every_case(answers: tuple[str, Path]) -> None:

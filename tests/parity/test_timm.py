@@ -35,14 +35,15 @@ EXPORTED = {
     "hub": ("vit_base_patch16_224", {"embed_dim": 64, "depth": 3, "num_heads": 4, "num_classes": 7, "img_size": 48}),
     "distilled": ("deit_tiny_distilled_patch16_224", {"depth": 2, "img_size": 48}),
 }
+UNTOLD = "names do not tell"
 RELATIVES = {
-    "vit_medium_patch16_reg4_gap_256": "register tokens",
-    "deit3_small_patch16_224": "LayerScale",
-    "vit_small_patch14_dinov2": "LayerScale",
-    "eva02_base_patch14_224": "SwiGLU",
-    "vit_base_patch16_clip_224": "CLIP",
-    "vit_base_patch16_siglip_224": "attention pooling",
+    "eva02_base_patch14_224": "inside attention",
     "beit_base_patch16_224": "BEiT",
+    "vit_base_patch16_rpn_224": UNTOLD,
+    "vit_small_patch16_dinov3": UNTOLD,
+    "vit_small_patch16_rope_ape_224": UNTOLD,
+    "vit_pe_core_tiny_patch16_384": UNTOLD,
+    "vit_pe_spatial_tiny_patch16_512": UNTOLD,
 }
 
 

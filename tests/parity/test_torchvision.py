@@ -10,11 +10,13 @@ import torch
 from app.checkpoints.export import export_package
 from app.checkpoints.load import ConvertOptions
 from app.checkpoints.own import load_package, save_package
+from app.errors import PackageError
 from tests.parity.compare import assert_same_logits, converted
 from tests.parity.conftest import made, run_reference
 
 pytestmark = [pytest.mark.parity, pytest.mark.timeout(900)]
 CASES = {name: ConvertOptions(heads=4) for name in ("plain", "pre_logits", "old_names")} | {"full": ConvertOptions()}
+HEADS = ("bare", "first", "named", "sequential", "dropout", "named_dropout")
 SHAPE = {"image_size": 48, "patch_size": 16, "num_layers": 3, "num_heads": 4, "hidden_dim": 64, "mlp_dim": 160}
 
 
@@ -29,6 +31,24 @@ def test_logits_are_torchvisions(name: str, cases: Path):
     result = converted(cases / name, CASES[name])
     assert result.format == "torchvision"
     assert_same_logits(result.package.network, cases / name)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_head_as_tutorials_replace_it(head: str, cases: Path, tmp_path: Path):
+    result = converted(cases / f"head_{head}", ConvertOptions(heads=4))
+    assert_same_logits(result.package.network, cases / f"head_{head}")
+    prefixed = {f"module.model.{k}": v for k, v in torch.load(cases / f"head_{head}" / "weights.pth").items()}
+    torch.save({"state_dict": prefixed}, tmp_path / "weights.pth")
+    assert_same_logits(converted(tmp_path, ConvertOptions(heads=4)).package.network, cases / f"head_{head}")
+
+
+@pytest.mark.parametrize(("head", "seen"), [("two", "'heads.2.weight'"), ("norm", "'heads.head.1.weight'")])
+@pytest.mark.parametrize("drop", [False, True])
+def test_a_head_of_several_layers_is_refused(head: str, seen: str, drop: bool, cases: Path):
+    with pytest.raises(PackageError, match="its head has more than one layer") as caught:
+        converted(cases / f"head_{head}", ConvertOptions(heads=4, drop_unused=drop))
+    assert seen in str(caught.value)
+    assert "--drop-unused" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from app.domain import Scoring
 from app.quantising.card import Facts, card, figures
 from app.quantising.judge import Comparison, compare
 from tests.quantising.test_judge import LABELS, saying
 
-LABELLED = compare(saying(0, 1, 2, 0), saying(0, 1, 2, 1), 1.0, LABELS, (0, 1, 2, 0))
-UNLABELLED = compare(saying(0, 1, 2, 0), saying(0, 1, 2, 1), 1.0, LABELS, None)
+LABELLED = compare(saying(0, 1, 2, 0), saying(0, 1, 2, 1), Scoring(), LABELS, (0, 1, 2, 0))
+UNLABELLED = compare(saying(0, 1, 2, 0), saying(0, 1, 2, 1), Scoring(), LABELS, None)
 
 
 def facts(comparison: Comparison, **changes: Any) -> Facts:
@@ -56,3 +57,8 @@ def test_what_was_not_refused_is_not_mentioned() -> None:
     text = card("vit.test", facts(LABELLED, refused=()))
     assert "tried before" not in text
     assert text.endswith("|\n")
+
+
+def test_what_agrees_is_said_of_scores_that_stand_alone() -> None:
+    told = figures(facts(compare(saying(0, 1), saying(0, 2), Scoring("sigmoid"), LABELS, None)))
+    assert told[0] == ("no score moved by more than 0.1", "", "50.00%")

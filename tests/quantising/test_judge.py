@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.domain import Scoring
 from app.errors import PackageError
 from app.graphs.folder import GRAPHS_NAME, Logits, read_graphs
 from app.quantising.judge import Comparison, Limits, compare, logits_of
@@ -19,7 +20,7 @@ def saying(*classes: int, lead: float = 5.0) -> Logits:
 
 
 def compared(before: tuple[int, ...], after: tuple[int, ...], truths: tuple[int, ...] | None) -> Comparison:
-    return compare(saying(*before), saying(*after), 1.0, LABELS, truths)
+    return compare(saying(*before), saying(*after), Scoring(), LABELS, truths)
 
 
 def test_agreement_is_the_share_of_equal_best_classes() -> None:
@@ -56,16 +57,16 @@ def test_better_is_never_refused() -> None:
 def test_scores_that_have_become_too_sure_are_refused() -> None:
     truths, classes = (0, 0, 0, 1), (0, 0, 0, 0)  # three of four
     fair, sure = saying(*classes, lead=1.8), saying(*classes, lead=30)
-    reason = compare(fair, sure, 1.0, LABELS, truths).why_not(Limits())
+    reason = compare(fair, sure, Scoring(), LABELS, truths).why_not(Limits())
     assert reason and reason.startswith("the calibration error rises from 0.0")
     assert reason.endswith("(accuracy: +0.00%)")
-    assert compare(sure, fair, 1.0, LABELS, truths).why_not(Limits()) is None
-    assert compare(fair, sure, 1.0, LABELS, truths).why_not(Limits(calibration_loss=0.5)) is None
+    assert compare(sure, fair, Scoring(), LABELS, truths).why_not(Limits()) is None
+    assert compare(fair, sure, Scoring(), LABELS, truths).why_not(Limits(calibration_loss=0.5)) is None
 
 
 def test_scores_are_those_of_the_temperature() -> None:
     logits = saying(0, 0, 0, 0, lead=18)
-    hot, cold = (compare(logits, logits, t, LABELS, (0, 0, 0, 1)).before for t in (10.0, 1.0))
+    hot, cold = (compare(logits, logits, Scoring(temperature=t), LABELS, (0, 0, 0, 1)).before for t in (10.0, 1.0))
     assert hot and cold and hot.calibration_error < 0.05 < 0.2 < cold.calibration_error
 
 
@@ -87,3 +88,20 @@ def test_what_is_no_graph_is_refused(tmp_path: Path) -> None:
     (tmp_path / "int8.xml").write_text("garbage")
     with pytest.raises(PackageError, match=r"int8\.xml"):
         logits_of(tmp_path / "int8.xml", tiny.blots(1), cores=1)
+
+
+def test_scores_that_stand_alone_agree_where_none_has_moved_by_more_than_a_tenth() -> None:
+    scoring, before = Scoring("sigmoid", 2.0), np.zeros((4, 3), np.float32)  # of 0.5 each
+    after = before.copy()
+    after[1, 2], after[2, 0], after[3] = 0.8, -0.9, (5, -5, 5)  # 0.599, 0.389, …
+    found = compare(before, after, scoring, LABELS, (0, 1, 2, 0))
+    assert found.agreement == 0.5
+    assert (found.before, found.after) == (None, None), "one class of an image says nothing of the others"
+    assert found.agreed == "no score moved by more than 0.1"
+    assert found.why_not(Limits()) == "agreement is 50.00%, below 99.00%"
+
+
+def test_of_one_class_the_best_says_nothing() -> None:
+    before, after = np.full((2, 1), 3, np.float32), np.full((2, 1), -3, np.float32)
+    assert compare(before, after, Scoring(), LABELS[:1], None).agreement == 1
+    assert compare(before, after, Scoring("sigmoid"), LABELS[:1], None).agreement == 0

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.domain import Scoring
 from app.errors import QuantizationFailed
 from app.graphs.build import build_package
 from app.graphs.folder import GRAPHS_NAME, Logits
@@ -32,7 +33,7 @@ def test_the_gentlest_recipe_gives_layers_back_until_it_agrees(graph: Path, tmp_
     reference = logits_of(graph, CALIBRATION, 1)
     found = {}
     for recipe in (RECIPES[0], RECIPES[-1]):
-        save(quantise(recipe, graph, CALIBRATION, reference, 0.02), tmp_path / "int8.xml")
+        save(quantise(recipe, graph, CALIBRATION, reference, 0.02, Scoring()), tmp_path / "int8.xml")
         found[recipe] = [
             agreement(logits_of(tmp_path / "int8.xml", each, 1), logits_of(graph, each, 1))
             for each in (CALIBRATION, JUDGED)
@@ -44,7 +45,7 @@ def test_the_gentlest_recipe_gives_layers_back_until_it_agrees(graph: Path, tmp_
 
 def test_what_nncf_stumbles_over_is_told_in_one_line(graph: Path) -> None:
     with pytest.raises(QuantizationFailed, match="NNCF cannot quantise this network: ") as caught:
-        quantise("plain", graph, np.zeros((2, 7, 7, 3), np.uint8), np.zeros((2, 300), np.float32), 0.02)
+        quantise("plain", graph, np.zeros((2, 7, 7, 3), np.uint8), np.zeros((2, 300), np.float32), 0.02, Scoring())
     assert "\n" not in str(caught.value)
 
 
@@ -52,4 +53,4 @@ def test_a_place_that_cannot_be_written_is_an_os_error(graph: Path, tmp_path: Pa
     reference = logits_of(graph, CALIBRATION, 1)
     (tmp_path / "int8.bin").mkdir()
     with pytest.raises(OSError, match=r"int8\.xml: cannot be written"):
-        save(quantise("plain", graph, CALIBRATION[:2], reference[:2], 0.02), tmp_path / "int8.xml")
+        save(quantise("plain", graph, CALIBRATION[:2], reference[:2], 0.02, Scoring()), tmp_path / "int8.xml")

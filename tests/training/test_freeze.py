@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from app.network.vit import Mlp, VisionTransformer
+from app.network.mlp import Mlp
+from app.network.vit import VisionTransformer
 from app.training.freeze import freeze
 from app.training.loop import Trainer
 from app.training.start import load_start

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from app.errors import SetupError
-from app.network.vit import Block
+from app.network.block import Block
 from app.training import loop
 from app.training.augment import augment
 from app.training.dataset import split

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from app.bootstrap import open_classifier
-from app.checkpoints.own import load_package
+from app.checkpoints.own import load_package, save_package
 from app.errors import PackageError, SetupError
 from app.package.config import file_sha256
 from app.settings import Settings
@@ -139,3 +139,10 @@ def test_a_start_of_no_use_is_told_before_anything_is_written(config: RunConfig,
         with pytest.raises(error):
             run(replace(config, **changes), ignore)
     assert not config.out.exists()
+
+
+def test_from_a_start_of_another_activation_comes_a_softmax(config: RunConfig, tmp_path: Path):
+    """What is trained is a new head, on pictures of one class each."""
+    save_package(tmp_path / "tags", replace(load_package(Path(config.start)), activation="sigmoid"))
+    run(replace(config, start=str(tmp_path / "tags")), ignore)
+    assert load_package(config.out).activation == "softmax"

@@ -26,6 +26,8 @@ BODIES: list[dict[str, Any]] = [
     {"stem_widths": (8, 8, 16)},
     {"backbone_layers": (1,), "patch_size": 2},
     {"position": "2d_shared", "no_embed_class": True},
+    {"reg_tokens": 2, "pre_norm": True, "init_values": 1e-5, "global_pool": "avg", "fc_norm": False},
+    {"class_token": False, "global_pool": "map", "mlp_layer": "swiglu", "qk_norm": True},
 ]
 
 
@@ -51,8 +53,8 @@ def test_a_start_can_be_used_twice(tmp_path: Path):
     start = load_start(str(write_start(tmp_path)), TUNING)
     first, second = start.network(2), start.network(2)
     with torch.no_grad():
-        first.norm.weight.add_(1)
-    assert torch.equal(second.norm.weight, load_package(tmp_path).network.norm.weight)
+        first.get_parameter("norm.weight").add_(1)
+    assert torch.equal(*(network.get_parameter("norm.weight") for network in (second, load_package(tmp_path).network)))
 
 
 def test_preprocessing_and_name_are_the_packages(tmp_path: Path):
@@ -70,7 +72,7 @@ def test_a_zeroed_head_is_a_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     source = write_start(tmp_path)
     with pytest.raises(PackageError, match="all zeros"):
         load_package(source)
-    assert bool((load_start(str(source), TUNING).network(2).norm.weight == 0.5).all())
+    assert bool((load_start(str(source), TUNING).network(2).get_parameter("norm.weight") == 0.5).all())
 
 
 def _fill(network: nn.Module) -> None:
@@ -110,7 +112,7 @@ def test_a_foreign_checkpoint_is_a_start(tmp_path: Path):
     start = load_start(str(tmp_path / "timm"), TUNING)
     assert start.weights is not None
     assert start.spec == package.preprocess
-    assert torch.equal(start.weights["norm.weight"], package.network.norm.weight)
+    assert torch.equal(start.weights["norm.weight"], package.network.get_parameter("norm.weight"))
 
 
 def test_another_size_resizes_the_position_table(tmp_path: Path):

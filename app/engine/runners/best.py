@@ -4,17 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from app.domain import Scoring
 from app.engine.client import Scores
 from app.graphs.folder import Logits
+from app.graphs.scores import scores_of
 
 
-def best_classes(logits: Logits, temperature: float, top_ks: Sequence[int]) -> list[Scores]:
-    """Logits (n, classes) → the softmax scores of each row's best classes, as many as `top_ks` says, descending."""
-    scores = logits / np.float32(temperature)
-    scores -= scores.max(axis=1, keepdims=True)
-    np.exp(scores, out=scores)
-    scores /= scores.sum(axis=1, keepdims=True)
-    return [_best(row, k) for row, k in zip(scores, top_ks, strict=True)]
+def best_classes(logits: Logits, scoring: Scoring, top_ks: Sequence[int]) -> list[Scores]:
+    """Logits (n, classes) → the scores of each row's best classes, as many as `top_ks` says, descending."""
+    return [_best(row, k) for row, k in zip(scores_of(logits, scoring), top_ks, strict=True)]
 
 
 def _best(row: Logits, k: int) -> Scores:

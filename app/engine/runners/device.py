@@ -5,12 +5,14 @@ from typing import Final
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from app.domain import PreprocessSpec
+from app.domain import PreprocessSpec, Scoring
 from app.errors import DeviceError
+from app.graphs.agreement import disagreement
 from app.network.fold import PIXEL_OFFSET
+from app.network.library import Network
 from app.network.precision import computes_in_bfloat16
-from app.network.vit import VisionTransformer
 
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _PROBES: Final = 4
@@ -28,8 +30,8 @@ def choose_device(name: str) -> torch.device:
 
 
 def to_precision(
-    name: str, network: VisionTransformer, spec: PreprocessSpec, device: torch.device
-) -> tuple[VisionTransformer, torch.dtype]:
+    name: str, network: Network, spec: PreprocessSpec, device: torch.device, scoring: Scoring
+) -> tuple[Network, torch.dtype]:
     """The float32 network on its device in the number format to compute in, and that format.
 
     The network takes pixels minus PIXEL_OFFSET.
@@ -44,18 +46,24 @@ def to_precision(
         return network.to(_DTYPES[name]), _DTYPES[name]
     if computes_in_bfloat16(device):
         rounded = copy.deepcopy(network).to(torch.bfloat16)
-        if _agree(network, rounded, spec, device):
+        if _agree(*_answers(network, rounded, spec, device), scoring):
             return rounded, torch.bfloat16
     return network, torch.float32
 
 
 @torch.inference_mode()
-def _agree(exact: VisionTransformer, rounded: VisionTransformer, spec: PreprocessSpec, device: torch.device) -> bool:
-    """Compares the first answers to smooth random pictures, whose statistics are nearer to photographs than noise."""
+def _answers(exact: Network, rounded: Network, spec: PreprocessSpec, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Both networks' logits of smooth random pictures, whose statistics are nearer to photographs than noise."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.randn(_PROBES, 3, 4, 4, generator=generator)
     pictures = F.interpolate(coarse, size=(spec.height, spec.width), mode="bilinear").to(device)
     pictures = (pictures * 64).round_().clamp_(-PIXEL_OFFSET, PIXEL_OFFSET - 1)
-    scores = exact(pictures).softmax(dim=1)
-    winners = rounded(pictures.to(torch.bfloat16)).argmax(dim=1, keepdim=True)
+    return exact(pictures), rounded(pictures.to(torch.bfloat16)).float()
+
+
+def _agree(exact: Tensor, rounded: Tensor, scoring: Scoring) -> bool:
+    """Of classes that exclude each other it is the first that counts; of all others each."""
+    if scoring.activation != "softmax":
+        return disagreement(exact.cpu().numpy(), rounded.cpu().numpy(), scoring) is None
+    scores, winners = exact.softmax(dim=1), rounded.argmax(dim=1, keepdim=True)
     return bool((scores.amax(dim=1, keepdim=True) - scores.gather(1, winners) < _TIE).all())

@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from app.domain import Scoring
 from app.engine.client import Scores
 from app.engine.runners.best import best_classes
 
@@ -17,7 +18,7 @@ class NoopRunner:
 
     def __init__(self, max_batch_size: int) -> None:
         self.max_batch_size = max_batch_size
-        [self._all] = best_classes(_LOGITS, 1.0, [CLASSES])
+        [self._all] = best_classes(_LOGITS, Scoring(), [CLASSES])
 
     def warm_up(self) -> None:
         """There is nothing to warm."""

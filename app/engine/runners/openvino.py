@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from app.domain import Scoring
 from app.engine.client import Scores
 from app.engine.heap import return_unused_memory
 from app.engine.runners.best import best_classes
@@ -106,9 +107,9 @@ class OpenVINORunner:
     10 MB. So few sizes run: powers of two, of which any batch is made.
     """
 
-    def __init__(self, graph: CompiledGraph, pixels: Pixels, max_batch_size: int, temperature: float) -> None:
+    def __init__(self, graph: CompiledGraph, pixels: Pixels, max_batch_size: int, scoring: Scoring) -> None:
         self.max_batch_size = max_batch_size
-        self._graph, self._request, self._temperature = graph, graph.request(), temperature
+        self._graph, self._request, self._scoring = graph, graph.request(), scoring
         self._pixels = pixels  # (slots, height, width, 3)
         self._batch = np.empty((max_batch_size, *pixels.shape[1:]), np.uint8)
 
@@ -134,7 +135,7 @@ class OpenVINORunner:
             part = batch[done : done + size]
             logits.append(self._graph.run_alone(self._request, part) if alone else infer(self._request, part))
             done += size
-        return best_classes(np.concatenate(logits), self._temperature, top_ks)
+        return best_classes(np.concatenate(logits), self._scoring, top_ks)
 
 
 def parts(size: int) -> list[int]:

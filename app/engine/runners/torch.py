@@ -11,11 +11,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from app.domain import Scoring
 from app.engine.client import OutOfDeviceMemory, Scores
 from app.engine.heap import return_unused_memory
 from app.errors import InferenceFailed
 from app.network.fold import PIXEL_OFFSET
-from app.network.vit import VisionTransformer
+from app.network.library import Network
 
 # After each layer threads wait for each other: in a busy process, where they may not spin, so long.
 _LAYER_WAIT_S: Final = 1e-4
@@ -30,7 +31,7 @@ class TorchRunnerConfig:
     max_batch_size: int
     cores: int = 1
     lanes: int = 1
-    temperature: float = 1.0
+    scoring: Scoring = Scoring()
 
 
 class TorchRunner:
@@ -41,7 +42,7 @@ class TorchRunner:
 
     def __init__(
         self,
-        network: VisionTransformer,
+        network: Network,
         pixels: npt.NDArray[np.uint8],
         config: TorchRunnerConfig,
     ) -> None:
@@ -83,7 +84,7 @@ class TorchRunner:
             torch.set_num_threads(self._config.cores if all_cores else self._share)
         try:
             logits = self._network(self._load(slots))[: len(slots)].float()
-            scores, indices = (logits / self._config.temperature).softmax(dim=1).topk(max(top_ks))
+            scores, indices = _scores(logits, self._config.scoring).topk(max(top_ks))
             # On the host at once, then to Python's numbers only what was asked for: they hold up other threads.
             best, which = scores.cpu().numpy(), indices.cpu().numpy()
             return [Scores(best[n, :k].tolist(), which[n, :k].tolist()) for n, k in enumerate(top_ks)]
@@ -101,3 +102,13 @@ class TorchRunner:
 
     def _bucket(self, size: int) -> int:
         return min(1 << (size - 1).bit_length(), self.max_batch_size)
+
+
+def _scores(logits: Tensor, scoring: Scoring) -> Tensor:
+    """Of float32 logits (n, classes), on their device; as `graphs.scores.scores_of`."""
+    cooled = logits / scoring.temperature
+    if scoring.activation == "none":
+        return cooled
+    if scoring.activation == "sigmoid":
+        return cooled.sigmoid().masked_fill(cooled.isinf(), math.nan)
+    return cooled.softmax(dim=1)

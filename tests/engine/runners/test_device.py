@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from app.domain import PreprocessSpec
+from app.domain import PreprocessSpec, Scoring
 from app.engine.runners import device as tested
 from app.errors import DeviceError
 from app.network.vit import VisionTransformer
@@ -38,21 +38,21 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, nam
 
 @pytest.mark.parametrize(("name", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
 def test_a_named_precision_is_taken(name: str, dtype: torch.dtype) -> None:
-    cast, chosen = tested.to_precision(name, network(), SPEC, CPU)
+    cast, chosen = tested.to_precision(name, network(), SPEC, CPU, Scoring())
     assert chosen == dtype
     assert {p.dtype for p in cast.parameters()} == {dtype}
 
 
 def test_float16_on_a_cpu_is_refused() -> None:
     with pytest.raises(DeviceError, match="float16"):
-        tested.to_precision("float16", network(), SPEC, CPU)
+        tested.to_precision("float16", network(), SPEC, CPU, Scoring())
 
 
 def test_auto_takes_bfloat16_where_the_answers_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    assert tested.to_precision("auto", network(), SPEC, CPU)[1] == torch.bfloat16
+    assert tested.to_precision("auto", network(), SPEC, CPU, Scoring())[1] == torch.bfloat16
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    assert tested.to_precision("auto", network(), SPEC, CPU)[1] == torch.float32
+    assert tested.to_precision("auto", network(), SPEC, CPU, Scoring())[1] == torch.float32
 
 
 def test_auto_stays_with_float32_where_rounding_changes_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,6 +61,6 @@ def test_auto_stays_with_float32_where_rounding_changes_the_answer(monkeypatch: 
     # Logits of 1000 and 1001 are one and the same number in bfloat16, but not near each other after a softmax.
     net.head.weight.zero_()
     net.head.bias.copy_(torch.arange(10.0) + 1000)
-    cast, chosen = tested.to_precision("auto", net, SPEC, CPU)
+    cast, chosen = tested.to_precision("auto", net, SPEC, CPU, Scoring())
     assert chosen == torch.float32
     assert cast is net

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from app.domain import Scoring
 from app.engine.client import Scores
 from app.engine.runners import openvino as module
 from app.engine.runners.openvino import CompiledGraph, OpenVINORunner, infer, parts, this_cpu
@@ -72,27 +73,27 @@ def test_the_pictures_are_told_apart(expected: Logits) -> None:
 def test_each_image_of_a_batch_of_any_size_gets_its_own_answer(
     graph: CompiledGraph, expected: Logits, size: int, alone: bool
 ) -> None:
-    runner = OpenVINORunner(graph, PICTURES, MAX_BATCH, 1.0)
+    runner = OpenVINORunner(graph, PICTURES, MAX_BATCH, Scoring())
     for start in range(4):
         slots = [(5 * (start + n)) % 13 for n in range(size)]  # neither in order nor beside each other
         check(runner.run(slots, [3] * size, alone), slots, softmax(expected))
 
 
 def test_each_image_gets_as_many_classes_as_it_asks_for(graph: CompiledGraph) -> None:
-    runner = OpenVINORunner(graph, PICTURES, MAX_BATCH, 1.0)
+    runner = OpenVINORunner(graph, PICTURES, MAX_BATCH, Scoring())
     answers = runner.run([4, 4, 4], [1, 3, 2], alone=False)
     assert [len(answer.scores) for answer in answers] == [1, 3, 2]
     assert answers[0].indices == answers[1].indices[:1] == answers[2].indices[:1]
 
 
 def test_the_temperature_flattens(graph: CompiledGraph, expected: Logits) -> None:
-    runner = OpenVINORunner(graph, PICTURES, MAX_BATCH, 3.0)
+    runner = OpenVINORunner(graph, PICTURES, MAX_BATCH, Scoring(temperature=3.0))
     check(runner.run([2, 7], [3, 3], alone=False), [2, 7], softmax(expected, 3.0))
 
 
 def test_sees_what_is_written_into_a_slot_later(graph: CompiledGraph) -> None:
     pixels = PICTURES.copy()
-    runner = OpenVINORunner(graph, pixels, MAX_BATCH, 1.0)
+    runner = OpenVINORunner(graph, pixels, MAX_BATCH, Scoring())
     [before] = runner.run([0], [3], alone=False)
     kept = Scores(list(before.scores), list(before.indices))
     pixels[0] = pixels[1]
@@ -122,21 +123,21 @@ def test_the_warm_up_runs_what_will_be_run_and_nothing_else(
     monkeypatch.setattr(module, "infer", counted)
     for most, sizes in ((9, {1, 2, 4, 8}), (8, {1, 2, 4, 8}), (7, {1, 2, 4}), (1, {1})):
         seen.clear()
-        OpenVINORunner(graph, PICTURES, most, 1.0).warm_up()
+        OpenVINORunner(graph, PICTURES, most, Scoring()).warm_up()
         assert set(seen) == sizes
         assert set(seen) == {part for size in range(1, most + 1) for part in parts(size)}
 
 
 def test_a_network_that_gives_no_numbers_fails_in_the_warm_up(graph: CompiledGraph) -> None:
     with pytest.raises(InferenceFailed, match="no finite scores"), np.errstate(all="ignore"):
-        OpenVINORunner(graph, PICTURES, 2, float("nan")).warm_up()
+        OpenVINORunner(graph, PICTURES, 2, Scoring(temperature=float("nan"))).warm_up()
 
 
 def test_two_lanes_at_once_do_not_mix_their_answers(path: Path, expected: Logits, worth_compiling_twice: None) -> None:
     graph, start, scores = CompiledGraph(path, "float32", 2, 2), threading.Barrier(3), softmax(expected)
 
     def lane(number: int) -> None:
-        runner = OpenVINORunner(graph, PICTURES, 4, 1.0)
+        runner = OpenVINORunner(graph, PICTURES, 4, Scoring())
         order = np.random.default_rng(number)
         start.wait(10)
         for turn in range(150):
@@ -163,7 +164,7 @@ def test_one_image_alone_runs_on_all_cores_where_lanes_share_them(
     graph = CompiledGraph(path, "float32", 2, lanes)
     assert [options["NUM_STREAMS"] for options in compiled] == ([lanes, 1] if twice else [lanes])
     assert {options["INFERENCE_NUM_THREADS"] for options in compiled} == {2}
-    runner = OpenVINORunner(graph, PICTURES, 4, 1.0)
+    runner = OpenVINORunner(graph, PICTURES, 4, Scoring())
     runner.warm_up()
     for slots in ([3], [1, 2, 5]):
         check(runner.run(slots, [3] * len(slots), alone=True), slots, softmax(expected))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.domain import PreprocessSpec
+from app.domain import PreprocessSpec, Scoring
 from app.engine.client import OutOfDeviceMemory
 from app.engine.runners.torch import TorchRunner, TorchRunnerConfig
 from app.errors import InferenceFailed
@@ -56,7 +56,7 @@ def test_scores_are_the_softmax_of_the_normalised_pixels() -> None:
 def test_all_classes_add_up_and_temperature_flattens() -> None:
     net, images = network(), pixels()
     [sharp] = runner(net, images).run([1], [10], alone=False)
-    [flat] = runner(net, images, temperature=10.0).run([1], [10], alone=False)
+    [flat] = runner(net, images, scoring=Scoring(temperature=10.0)).run([1], [10], alone=False)
     assert sum(sharp.scores) == pytest.approx(1, abs=1e-5)
     assert sum(flat.scores) == pytest.approx(1, abs=1e-5)
     assert flat.indices == sharp.indices

@@ -1,0 +1,15 @@
+"""Owns which libraries are installed and how one gets those that are not; does not import them."""
+
+import importlib.util
+
+from app.errors import PackageError
+
+
+def is_installed(library: str) -> bool:
+    """Whether it can be imported here."""
+    return importlib.util.find_spec(library) is not None
+
+
+def missing(library: str, what: str) -> PackageError:
+    """What to say where `what` needs a library that is not installed."""
+    return PackageError(f"{what} needs {library}, which is not installed here: pip install 'vit-serve[{library}]'")

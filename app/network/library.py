@@ -1,0 +1,45 @@
+"""Owns how a network of another library is run behind our decoders; does not know the libraries."""
+
+from typing import Any, Self
+
+from torch import Tensor, nn
+
+from app.network.vit import VisionTransformer
+
+
+class LibraryNetwork(nn.Module):
+    """A network that takes normalised float32 images (batch, 3, height, width) and gives logits (batch, classes).
+
+    After `take_pixels` it takes pixels minus an offset, in whatever number format it was brought to. Nothing is folded
+    into its weights: where they are, and what is padded with zeros before them, is the library's own.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        # Of what makes pixels normalised; no buffers, for in bfloat16 they would shift all pixels alike.
+        self._scale_and_shift: tuple[Tensor, Tensor] | None = None
+
+    def take_pixels(self, mean: Tensor, std: Tensor, offset: float) -> None:
+        """From now on images are pixels (0 … 255) minus `offset`; mean and std, float64, on the 0 … 1 scale."""
+        scale, shift = 1 / (255 * std), (offset / 255 - mean) / std
+        self._scale_and_shift = scale.float().view(1, 3, 1, 1), shift.float().view(1, 3, 1, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """→ logits (batch, classes)."""
+        if self._scale_and_shift is not None:
+            scale, shift = self._scale_and_shift
+            images = (images.float() * scale + shift).to(images.dtype)
+        logits: Tensor = self.network(images)
+        return logits
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self._scale_and_shift is not None:
+            device = next(self.network.parameters()).device
+            scale, shift = self._scale_and_shift
+            self._scale_and_shift = scale.to(device), shift.to(device)
+        return self
+
+
+Network = VisionTransformer | LibraryNetwork
