@@ -6,12 +6,12 @@ from app.checkpoints.sources import load_model
 from app.domain import PreprocessSpec
 from app.engine.runners.device import choose_device, to_precision
 from app.network.fold import fold_normalisation
-from app.network.vit import VisionTransformer
+from app.network.library import Network
 
 
 def as_served(
     model: str, device: str, precision: str
-) -> tuple[VisionTransformer, PreprocessSpec, torch.device, torch.dtype]:
+) -> tuple[Network, PreprocessSpec, torch.device, torch.dtype]:
     """Device and number format as the options of the same names say."""
     package, chosen = load_model(model), choose_device(device)
     fold_normalisation(package.network, package.preprocess)

@@ -98,8 +98,8 @@ def test_another_rescale_factor_goes_into_mean_and_std() -> None:
         ({"image_std": [0, 1, 1]}, "vit", "std"),
         ({"image_mean": [1, 2]}, "vit", "image_mean"),
         ({"do_normalize": "yes"}, "vit", "do_normalize"),
-        ({"image_processor_type": "ConvNextImageProcessor"}, "vit", "ConvNextImageProcessor"),
-        ({}, "swin", "swin"),
+        ({"image_processor_type": "MaskFormerImageProcessor"}, "vit", "MaskFormerImageProcessor"),
+        ({}, "maskformer", "maskformer"),
     ],
 )
 def test_what_cannot_be_done_exactly_is_refused_by_name(document: dict[str, Any], kind: str, word: str) -> None:

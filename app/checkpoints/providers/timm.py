@@ -51,13 +51,10 @@ def published(name: str) -> dict[str, str | None] | None:
     import timm
     from timm.models import get_pretrained_cfg
 
-    config = get_pretrained_cfg(name) if timm.is_model(name.partition(".")[0]) else None
-    if config is None or not config.has_weights:
+    if not timm.models.is_model_pretrained(name):
         return None
-    return {
-        "repository": config.hf_hub_id if not config.hf_hub_filename else None,
-        "url": config.url or config.hf_hub_id,
-    }
+    config: Any = get_pretrained_cfg(name)
+    return {"repository": None if config.hf_hub_filename else config.hf_hub_id, "url": config.url or config.hf_hub_id}
 
 
 def _built(folder: Path, tensors: Mapping[str, Tensor]) -> Any:

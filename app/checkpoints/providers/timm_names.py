@@ -1,4 +1,4 @@
-"""Owns where timm publishes the weights of a name; imports no timm, which a child process does, for it imports torch."""
+"""Owns where timm publishes the weights of a name; imports no timm: a child process does, for it imports torch."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ SCHEME: Final = "timm"
 _TIMEOUT_S: Final = 300
 _CHILD: Final = (
     "import json, sys; name, *sys.path[:] = sys.argv[1:]; from app.checkpoints.providers.timm import published; "
-    "print('\\n' + json.dumps(published(name)))"
+    "print(json.dumps(published(name)))"
 )
 
 
@@ -40,8 +40,8 @@ def _repository(name: str) -> str:
         raise PackageError(f"{SCHEME}:{name}: timm has no weights of that name; `timm.list_pretrained()` has the names")
     if found["repository"] is None:
         raise PackageError(
-            f"{SCHEME}:{name}: timm has it in no repository, but at {found['url']}; "
-            'fetch that into a folder with a config.json {"architecture": …}, and name the folder'
+            f"{SCHEME}:{name}: timm has it in no repository, but at {found['url']}; name a folder where timm has saved "
+            f"it: timm.models.save_for_hf(timm.create_model({name!r}, pretrained=True), FOLDER)"
         )
     return str(found["repository"])
 
@@ -50,7 +50,7 @@ def _asked(name: str) -> dict[str, Any] | None:
     command = [sys.executable, "-P", "-c", _CHILD, name, *sys.path]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
-        found: dict[str, Any] | None = json.loads(done.stdout.rpartition("\n\n")[2] or done.stdout)
+        found: dict[str, Any] | None = json.loads(done.stdout.strip().rpartition("\n")[2])
     except (subprocess.TimeoutExpired, ValueError) as error:
         last = "" if isinstance(error, subprocess.TimeoutExpired) else done.stderr.strip().rpartition("\n")[2]
         raise PackageError(f"timm could not be asked for {name!r}: {last or 'it does not answer'}") from error
