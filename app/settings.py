@@ -23,8 +23,9 @@ class Settings(BaseSettings):
         str,
         Field(
             description="What to serve: `embedded`, a model package's directory, a checkpoint, "
-            "`hf-hub:owner/name[@revision]` (fetched when the hub has a newer commit), `timm:<name>` (what timm publishes "
-            "under that name), `random:<variant>` (random weights, for load tests) or `noop` (no forward pass, to measure all the rest)."
+            "`hf-hub:owner/name[@revision]` (fetched when the hub has a newer commit), `timm:<name>` (what timm has of "
+            "that name), `random:<variant>` (random weights, for load tests) or `noop` (no forward pass, to measure "
+            "all the rest)."
         ),
     ] = "embedded"
     device: Annotated[

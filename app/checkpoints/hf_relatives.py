@@ -53,7 +53,7 @@ def _clip() -> list[Layout]:
             "CLIPForImageClassification",
             (*tower, *linear("head", "classifier")),
             _TEXT | unread,
-            constants={**_CLIP, "global_pool": "avg"},
+            constants={**_CLIP, "global_pool": "avg", "final_norm": False},
         ),
     ]
 
@@ -61,7 +61,7 @@ def _clip() -> list[Layout]:
 def _siglip() -> Layout:
     rules = [*_tower(), *linear("norm", "vision_model.post_layernorm"), *linear("head", "classifier")]
     unread = {r"vision_model\.head\..*": "the classifier reads the mean of the patches instead"}
-    constants = {"norm_eps": 1e-6, "gelu": "tanh", "global_pool": "avg"}
+    constants = {"norm_eps": 1e-6, "gelu": "tanh", "global_pool": "avg", "class_token": False}
     return Layout("hf", "SiglipForImageClassification", tuple(rules), _TEXT | unread, constants=constants)
 
 
@@ -118,6 +118,6 @@ LAYOUTS: Final = (
         )
         for head in (True, False)
     ),
-    _vit("IJepaForImageClassification", "ijepa.", "ijepa.", {"global_pool": "avg"}),
+    _vit("IJepaForImageClassification", "ijepa.", "ijepa.", {"global_pool": "avg", "class_token": False}),
     _vit("ViTMSNForImageClassification", "vit.", "", {"norm_eps": 1e-6}),  # as transformers 5.18 saves it
 )

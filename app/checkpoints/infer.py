@@ -23,6 +23,8 @@ CONSTANTS: Final[dict[str, dict[str, Any]]] = {
         "standardization_eps": 1e-5,
     },
 }
+# What all networks of other formats than timm's have, unless their layout says otherwise: what lacks it is broken.
+WHOLE: Final = {"class_token": True, "final_norm": True, "proj_bias": True}
 # What no tensor shows, so that only a configuration or the architecture's name tells.
 UNSEEN: Final = ("gelu", "norm_eps", "global_pool", "pool_include_prefix")
 
@@ -115,10 +117,10 @@ def _relative(shapes: Shapes, constants: Mapping[str, Any]) -> dict[str, Any]:
     """What the tensors say of parts that only some have; what the head reads they tell where nothing is stated."""
     scaled, packed = "blocks.0.ls1.gamma" in shapes, _is_packed(shapes)
     gated = "blocks.0.mlp.fc1_g.weight" in shapes
-    has_class, has_fc_norm = "cls_token" in shapes, "fc_norm.weight" in shapes
+    has_class, has_fc_norm = constants.get("class_token", "cls_token" in shapes), "fc_norm.weight" in shapes
     pool = "map" if "attn_pool.latent" in shapes else "avg" if has_fc_norm or not has_class else "token"
     pool = constants.get("global_pool", pool)
-    final_norm = has_fc_norm or any(name.startswith("norm.") for name in shapes)
+    final_norm = constants.get("final_norm", has_fc_norm or any(name.startswith("norm.") for name in shapes))
     return {
         "class_token": has_class,
         "distilled": "dist_token" in shapes,
@@ -128,7 +130,7 @@ def _relative(shapes: Shapes, constants: Mapping[str, Any]) -> dict[str, Any]:
         "global_pool": pool,
         "fc_norm": has_fc_norm if final_norm and has_fc_norm != (pool == "avg") else None,
         "qk_norm": "blocks.0.attn.q_norm.weight" in shapes,
-        "proj_bias": "blocks.0.attn.proj.bias" in shapes,
+        "proj_bias": constants.get("proj_bias", "blocks.0.attn.proj.bias" in shapes),
         "init_values": constants.get("init_values", 1e-5) if scaled else None,
         "mlp_layer": "swiglu" if gated else "swiglu_packed" if packed else "mlp",
     }

@@ -13,7 +13,7 @@ from torch import Tensor
 from app.checkpoints import unused
 from app.checkpoints.families import assumed_family
 from app.checkpoints.folder import Files, open_files
-from app.checkpoints.infer import CONSTANTS, UNSEEN, Inferred, infer_config
+from app.checkpoints.infer import CONSTANTS, UNSEEN, WHOLE, Inferred, infer_config
 from app.checkpoints.known import check_known, is_known
 from app.checkpoints.layouts import sniff
 from app.checkpoints.npz import num_heads
@@ -190,7 +190,8 @@ def _infer(found: Match, tensors: Mapping[str, StoredTensor], facts: Stated, opt
             "`vit-serve convert --heads N`"
         )
     heads = heads or num_heads({key: stored.shape for key, stored in tensors.items()})
-    constants = {**CONSTANTS[found.layout.format], **found.layout.constants, **facts.constants}
+    whole = {} if found.layout.format == "timm" else WHOLE
+    constants = {**CONSTANTS[found.layout.format], **whole, **found.layout.constants, **facts.constants}
     if chosen and found.layout.format == "timm":
         constants = {name: getattr(chosen, name) for name in UNSEEN} | constants
     inferred = infer_config(shapes, constants, heads, facts.img_size, options.size)

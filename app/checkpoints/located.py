@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 from app.checkpoints import hub
 from app.checkpoints.providers import timm_names
+from app.checkpoints.providers.extras import version_of
 from app.errors import PackageError
 from app.package.config import CONFIG_NAME, EMBEDDED, file_sha256, read_json
 from app.package.description import PackageDescription, read_description
@@ -97,7 +98,8 @@ def _located(path: Path, name: str) -> Located:
         return Located(name, graph_key(description, shape), path, description, count_parameters(shape))
     files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix in _READ and p.is_file())
     own = path.resolve().name  # from which a foreign checkpoint takes its name, and whose preprocessing it needs
-    return Located(name, _digest(own, *(f"{file.name} {file_sha256(file)}" for file in files), VERSION))
+    libraries = [version_of(library) for library in ("timm", "transformers")] if path.is_dir() else []
+    return Located(name, _digest(own, *(f"{file.name} {file_sha256(file)}" for file in files), VERSION, *libraries))
 
 
 def _digest(*texts: str) -> str:

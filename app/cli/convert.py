@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from app.errors import PackageError
+from app.errors import NotOurNetwork, PackageError
 from app.package.preprocessing import FAMILIES
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ def configure(parser: ArgumentParser) -> None:
     """Adds the options."""
     parser.description = _DESCRIPTION
     parser.add_argument(
-        "source", metavar="SRC", help="checkpoint, or hf-hub:owner/name[@revision]; with --to a model package"
+        "source",
+        metavar="SRC",
+        help="checkpoint, or hf-hub:owner/name[@revision], or timm:name; with --to a model package",
     )
     parser.add_argument("destination", type=Path, metavar="DST", help="what to write; must not be there yet")
     parser.add_argument("--to", choices=_FORMATS, help="write a package in this library's names")
@@ -69,16 +71,21 @@ def run(args: Namespace) -> int:
 def _into_package(args: Namespace) -> int:
     from app.checkpoints import hub
     from app.checkpoints.load import read_checkpoint
-    from app.checkpoints.located import from_hub
+    from app.checkpoints.located import find, from_hub
     from app.checkpoints.own import save_package
+    from app.checkpoints.providers import timm_names
+    from app.checkpoints.providers.load import needs_ours
     from app.package.whole import written_whole
 
     if args.destination.exists():
         raise PackageError(f"{args.destination}: is there already; nothing was written")
     options = _options(args)
-    kind, _, reference = args.source.partition(":")
-    snapshot = hub.download(reference) if kind == hub.SCHEME else None
-    result = read_checkpoint(snapshot.path if snapshot else Path(args.source), options)
+    on_hub = args.source.partition(":")[0] in (hub.SCHEME, timm_names.SCHEME)
+    path, snapshot = find(args.source) if on_hub else (Path(args.source), None)
+    try:
+        result = read_checkpoint(path, options)
+    except NotOurNetwork as refusal:
+        raise needs_ours(path, refusal) from refusal
     package = from_hub(result.package, snapshot) if snapshot else result.package
     name = snapshot.repository if snapshot else Path(args.source).name
     source = {"name": name, "format": result.layout, "sha256": dict(result.sha256)}

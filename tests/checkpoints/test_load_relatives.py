@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from app.checkpoints.hf import LAYOUTS
 from app.checkpoints.load import load_checkpoint, read_checkpoint
 from app.checkpoints.own import load_package, save_package
+from app.checkpoints.rules import Dims, Layout, write
 from app.package.variants import ViTConfig
 from tests.checkpoints.networks import RELATIVES, TINY, drawn
 from tests.checkpoints.test_load import HEADS, TIMM, bare, hub, refused, state_of
@@ -71,3 +73,12 @@ def test_a_masked_autoencoder_is_a_start_for_training(tmp_path: Path):
     found = read_checkpoint(path, replace(HEADS, for_training=True))
     assert found.package.network.has_dead_head
     assert sum("masked-image pre-training" in remark for remark in found.remarks) == 5
+
+
+@pytest.mark.parametrize("layout", [each for each in LAYOUTS if "ViTForImage" in each.name], ids=lambda each: each.name)
+def test_a_file_of_transformers_without_its_last_norm_or_class_token_is_broken(layout: Layout, tmp_path: Path):
+    state = state_of()
+    for lost, shown in (("norm.", "norm.weight"), ("cls_token", "cls_token")):
+        kept = {key: value for key, value in state.items() if not key.startswith(lost)}
+        written, _ = write(layout, kept, Dims(4))
+        refused(bare(tmp_path, {key: value.contiguous() for key, value in written.items()}), shown)

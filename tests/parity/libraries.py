@@ -1,9 +1,8 @@
 # mypy: ignore-errors
-"""Owns networks of timm and transformers that ours cannot be, and our answers by them; run as `reference.py` is.
+"""Owns networks of timm and transformers that ours cannot be; run as a script, as `reference.py` is.
 
 `libraries.py make LIBRARY FOLDER` saves each as the library does, every number drawn anew, with pixels and the logits
-that the library gives for them. `libraries.py serve LIBRARY FOLDER`, in a process where the library can be imported,
-writes beside them what our way gives, in torch and in OpenVINO.
+that the library gives for them.
 """
 
 import json
@@ -47,6 +46,54 @@ TIMM: dict[str, dict[str, Any]] = {
     "densenet121": {},
 }
 SIZES = {"convnext": 64, "efficientnet": 64, "resnet": 64, "regnety": 64, "mobilenet": 64, "densenet": 64, "pvt": 64}
+
+_SEVEN: dict[str, Any] = {"num_labels": 7}
+_VIT = {**_SEVEN, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
+_SWIN = {**_SEVEN, "image_size": 64, "embed_dim": 24, "depths": [1, 2], "num_heads": [2, 4], "window_size": 4}
+_STAGES = {**_SEVEN, "hidden_sizes": [16, 24, 32, 48], "depths": [1, 1, 2, 1]}
+_STEM = {**_STAGES, "embedding_size": 16}
+_SQUARE = {"size": {"height": 64, "width": 64}, "resample": 2}
+_CROP = {"size": {"shortest_edge": 72}, "crop_size": {"height": 64, "width": 64}, "resample": 2}
+_CONVNEXT = {"size": {"shortest_edge": 64}, "crop_pct": 0.875, "resample": 3}
+_BEIT = {**_SQUARE, "do_center_crop": False}
+_LEVIT = {"hidden_sizes": [32, 48, 64], "num_attention_heads": [2, 3, 4], "depths": [1, 1, 1], "image_size": 64}
+_MOBILEVIT = {"neck_hidden_sizes": [8, 16, 24, 32, 40, 48, 64], "hidden_sizes": [24, 32, 40], "image_size": 64}
+_SEGFORMER = {"hidden_sizes": [16, 32, 40, 64], "num_attention_heads": [1, 2, 5, 8], "depths": [1, 1, 1, 1]}
+_FOCALNET = {"embed_dim": 24, "hidden_sizes": [24, 48, 96, 192], "depths": [1, 1, 2, 1], "image_size": 64}
+_EFFICIENTNET = {"image_size": 64, "width_coefficient": 0.5, "depth_coefficient": 0.3, "hidden_dim": 640}
+# The network's class, its configuration, its processor's class and what is stated of that.
+TRANSFORMERS: dict[str, tuple[str, dict[str, Any], str, dict[str, Any]]] = {
+    "swin": ("Swin", _SWIN, "ViT", _SQUARE),
+    "swinv2": ("Swinv2", _SWIN, "ViT", _SQUARE),
+    "convnext": ("ConvNext", _STAGES, "ConvNext", _CONVNEXT),
+    "convnextv2": ("ConvNextV2", _STAGES, "ConvNext", _CONVNEXT),
+    "resnet": ("ResNet", _STEM, "ConvNext", _CONVNEXT),
+    "regnet": ("RegNet", {**_STEM, "groups_width": 8}, "ConvNext", _CONVNEXT),
+    "beit": ("Beit", {**_VIT, "image_size": 64, "use_relative_position_bias": True}, "Beit", _BEIT),
+    "data2vec": (
+        "Data2VecVision",
+        {**_VIT, "image_size": 64, "use_shared_relative_position_bias": True},
+        "Beit",
+        _BEIT,
+    ),
+    "efficientnet": ("EfficientNet", {**_SEVEN, **_EFFICIENTNET}, "EfficientNet", _SQUARE),
+    "levit": ("Levit", {**_SEVEN, **_LEVIT}, "Levit", _CROP),
+    "mobilevit": ("MobileViT", {**_SEVEN, **_MOBILEVIT}, "MobileViT", _CROP),
+    "mobilenet_v1": ("MobileNetV1", {**_SEVEN, "depth_multiplier": 0.25}, "MobileNetV1", _CROP),
+    "mobilenet_v2": ("MobileNetV2", {**_SEVEN, "depth_multiplier": 0.35}, "MobileNetV2", _CROP),
+    "poolformer": ("PoolFormer", _STAGES, "PoolFormer", {**_CROP, "crop_pct": 0.9}),
+    # transformers 4 itself cannot read back another number of classes than 1,000
+    "pvt": ("Pvt", {"image_size": 64, "depths": [1, 1, 1, 1]}, "Pvt", _SQUARE),
+    "focalnet": ("FocalNet", {**_SEVEN, **_FOCALNET}, "Bit", _CROP),
+    "hiera": ("Hiera", {**_SEVEN, "image_size": [64, 64], "depths": [1, 1, 2, 1], "embed_dim": 24}, "Bit", _CROP),
+    "segformer": ("Segformer", {**_SEVEN, **_SEGFORMER}, "Segformer", _SQUARE),
+    "regression": ("ConvNext", {**_STAGES, "num_labels": 1, "problem_type": "regression"}, "ConvNext", _CONVNEXT),
+    "one_label": ("ConvNext", {**_STAGES, "num_labels": 1}, "ConvNext", _CONVNEXT),
+    "multi_label": (
+        *("ConvNext", {**_STAGES, "problem_type": "multi_label_classification"}),
+        *("ConvNext", _CONVNEXT),
+    ),
+}
 
 
 def drawn(network: Any) -> Any:
@@ -95,108 +142,11 @@ def make_timm(out: Path) -> None:
         expect(folder, network, {**config, "size": config["input_size"][1:]})
 
 
-def transformers_cases() -> dict[str, tuple[Any, str, dict[str, Any]]]:
-    """Name → the network, its processor's class and what is stated for it."""
+def make_transformers(out: Path) -> None:
     import transformers as t
 
-    n, half = {"num_labels": 7}, {"size": {"height": 64, "width": 64}}
-    vit = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
-    swin = {"image_size": 64, "patch_size": 4, "embed_dim": 24, "depths": [1, 2], "num_heads": [2, 4], "window_size": 4}
-    stages = {"hidden_sizes": [16, 24, 32, 48], "depths": [1, 1, 2, 1]}
-    convnext = {"size": {"shortest_edge": 64}, "crop_pct": 0.875, "resample": 3}
-    short = {"size": {"shortest_edge": 72}, "crop_size": {"height": 64, "width": 64}, "resample": 2}
-    beit = {**half, "do_center_crop": False, "resample": 3}
-    levit = {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 64}}
-    pool = {**short, "crop_pct": 0.9}
-    mobile = {"neck_hidden_sizes": [8, 16, 24, 32, 40, 48, 64], "hidden_sizes": [24, 32, 40], "image_size": 64}
-    return {
-        "swin": (t.SwinForImageClassification(t.SwinConfig(**swin, **n)), "ViT", half),
-        "swinv2": (t.Swinv2ForImageClassification(t.Swinv2Config(**swin, **n)), "ViT", half),
-        "convnext": (t.ConvNextForImageClassification(t.ConvNextConfig(**stages, **n)), "ConvNext", convnext),
-        "convnextv2": (t.ConvNextV2ForImageClassification(t.ConvNextV2Config(**stages, **n)), "ConvNext", convnext),
-        "resnet": (
-            t.ResNetForImageClassification(t.ResNetConfig(**stages, embedding_size=16, **n)),
-            "ConvNext",
-            convnext,
-        ),
-        "regnet": (
-            t.RegNetForImageClassification(t.RegNetConfig(**stages, groups_width=8, embedding_size=16, **n)),
-            "ConvNext",
-            convnext,
-        ),
-        "beit": (
-            t.BeitForImageClassification(
-                t.BeitConfig(**vit, image_size=64, use_relative_position_bias=True, use_mean_pooling=True, **n)
-            ),
-            "Beit",
-            beit,
-        ),
-        "data2vec": (
-            t.Data2VecVisionForImageClassification(
-                t.Data2VecVisionConfig(**vit, image_size=64, use_shared_relative_position_bias=True, **n)
-            ),
-            "Beit",
-            beit,
-        ),
-        "efficientnet": (
-            t.EfficientNetForImageClassification(
-                t.EfficientNetConfig(image_size=64, width_coefficient=0.5, depth_coefficient=0.3, hidden_dim=640, **n)
-            ),
-            "EfficientNet",
-            {**half, "resample": 2},
-        ),
-        "levit": (
-            t.LevitForImageClassification(
-                t.LevitConfig(image_size=64, hidden_sizes=[32, 48, 64], num_attention_heads=[2, 3, 4], depths=[1] * 3)
-            ),
-            "Levit",
-            levit,
-        ),
-        "mobilevit": (t.MobileViTForImageClassification(t.MobileViTConfig(**mobile, **n)), "MobileViT", short),
-        "mobilenet_v1": (
-            t.MobileNetV1ForImageClassification(t.MobileNetV1Config(depth_multiplier=0.25, **n)),
-            "MobileNetV1",
-            short,
-        ),
-        "mobilenet_v2": (
-            t.MobileNetV2ForImageClassification(t.MobileNetV2Config(depth_multiplier=0.35, **n)),
-            "MobileNetV2",
-            short,
-        ),
-        "poolformer": (
-            t.PoolFormerForImageClassification(t.PoolFormerConfig(**stages, **n)),
-            "PoolFormer",
-            pool,
-        ),
-        "pvt": (
-            t.PvtForImageClassification(t.PvtConfig(image_size=64, depths=[1, 1, 1, 1])),
-            "Pvt",
-            {**half, "resample": 2},
-        ),
-        "focalnet": (
-            t.FocalNetForImageClassification(
-                t.FocalNetConfig(image_size=64, embed_dim=24, depths=[1, 1, 2, 1], hidden_sizes=[24, 48, 96, 192], **n)
-            ),
-            "Bit",
-            {**short, "resample": 3},
-        ),
-        "hiera": (
-            t.HieraForImageClassification(t.HieraConfig(image_size=[64, 64], depths=[1, 1, 2, 1], embed_dim=24, **n)),
-            "Bit",
-            {**short, "resample": 3},
-        ),
-        "segformer": (
-            t.SegformerForImageClassification(
-                t.SegformerConfig(depths=[1] * 4, hidden_sizes=[16, 32, 40, 64], num_attention_heads=[1, 2, 5, 8], **n)
-            ),
-            "Segformer",
-            half,
-        ),
-    }
-
-
-def make_transformers(out: Path) -> None:
-    for name, (network, kind, stated) in transformers_cases().items():
+    for name, (start, fields, kind, stated) in TRANSFORMERS.items():
+        network = getattr(t, f"{start}ForImageClassification")(getattr(t, f"{start}Config")(**fields))
         folder = out / name
         drawn(network).save_pretrained(folder)
         document = {"image_processor_type": f"{kind}ImageProcessor", **stated}
@@ -212,33 +162,7 @@ def make_transformers(out: Path) -> None:
         expect(folder, taken, {"size": (64, 64), "mean": mean, "std": std})
 
 
-def serve(out: Path) -> None:
-    """As an engine does, without its threads: torch's logits and, read back from the graph, OpenVINO's."""
-    from app.checkpoints.sources import load_servable
-    from app.engine.runners.openvino import CompiledGraph, infer
-    from app.errors import SetupError
-    from app.graphs.export import export, logits_of
-    from app.network.fold import fold_normalisation
-
-    for folder in sorted(path.parent for path in out.glob("*/expected.npy")):
-        pixels, answer = np.load(folder / "pixels.npy"), {}
-        try:
-            package = load_servable(str(folder))
-            answer = {"architecture": package.architecture, "name": package.name, "labels": len(package.labels)}
-            assert pixels.shape[1:3] == (package.preprocess.height, package.preprocess.width), package.preprocess
-            fold_normalisation(package.network, package.preprocess)
-            np.save(folder / "torch.npy", logits_of(package.network, pixels))
-            export(package.network, pixels, folder / "float32.xml")
-            request = CompiledGraph(folder / "float32.xml", "float32", cores=2, lanes=1).request()
-            np.save(folder / "openvino.npy", np.concatenate([infer(request, pixels[:1]), infer(request, pixels[1:])]))
-        except (SetupError, AssertionError) as error:
-            answer["error"] = f"{type(error).__name__}: {error}"
-        (folder / "answer.json").write_text(json.dumps(answer))
-
-
 if __name__ == "__main__":
     _, command, library, place = sys.argv
-    if command == "serve":
-        serve(Path(place))
-    else:
-        {"timm": make_timm}.get(library, make_transformers)(Path(place))
+    assert command == "make"
+    {"timm": make_timm}.get(library, make_transformers)(Path(place))

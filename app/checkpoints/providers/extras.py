@@ -1,5 +1,6 @@
 """Owns which libraries are installed and how one gets those that are not; does not import them."""
 
+import importlib.metadata
 import importlib.util
 
 from app.errors import PackageError
@@ -8,6 +9,14 @@ from app.errors import PackageError
 def is_installed(library: str) -> bool:
     """Whether it can be imported here."""
     return importlib.util.find_spec(library) is not None
+
+
+def version_of(library: str) -> str:
+    """Of what is installed; empty where it is not. What it builds may change with it."""
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def missing(library: str, what: str) -> PackageError:

@@ -39,12 +39,11 @@ def load_by_library(folder: Path, refusal: NotOurNetwork) -> NetworkPackage:
 def needs_ours(folder: Path, refusal: NotOurNetwork) -> NotOurNetwork:
     """What to say where only our own network will do."""
     try:
-        provider, name = _named(folder, refusal)
+        provider, _ = _named(folder, refusal)
     except NotOurNetwork:
         return refusal
     return NotOurNetwork(
-        f"{folder}: {name!r} is {provider.library}'s network, which is served, classified and evaluated with as it is; "
-        "this needs our own"
+        f"{refusal}; `serve`, `classify` and `evaluate` run it by {provider.library}, but this needs our own network"
     )
 
 

@@ -114,12 +114,14 @@ def _network(folder: Path, config: Any) -> tuple[nn.Module, list[str]]:
             weights_only=True,
             attn_implementation=attention,
             dtype=torch.float32,
+            ignore_mismatched_sizes=True,  # but told in the report
             output_loading_info=True,
         )
     except Exception as error:
         raise PackageError(f"transformers {transformers.__version__} cannot build it: {first_line(error)}") from error
+    if other := sorted(report["mismatched_keys"]):
+        key, stored, wanted = other[0]
+        raise PackageError(f"{key!r} has shape {list(stored)}, the network wants {list(wanted)}")
     if absent := sorted(report["missing_keys"]):
         raise PackageError(f"there is no tensor for {absent[0]!r}")
-    if other := sorted(map(str, report["mismatched_keys"])):
-        raise PackageError(f"the shape of {other[0]} is not that of its place in the network")
     return network, sorted(report["unexpected_keys"])
