@@ -200,6 +200,8 @@ class PackageError(SetupError):
 class NotOurNetwork(PackageError):
     """A checkpoint of an architecture that our network cannot be; its own library may run it."""
 
+    code = "not_our_network"
+
 
 class HubError(SetupError):
     """A model on the hub is not there, not ours to read, or not in reach; the message says which."""

@@ -56,6 +56,32 @@ HF: dict[str, dict[str, Any]] = {
     },
     "deit_padded": {"image_processor_type": "DeiTImageProcessor", "size": 100, "crop_size": 131},
 }
+IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+# Of networks that are served by transformers: as published, in both generations, and some to show the arithmetic.
+OTHERS: dict[str, dict[str, Any]] = {
+    "Beit_224": {**LEGACY, "feature_extractor_type": "BeitFeatureExtractor", "do_center_crop": False, "resample": 2},
+    "Beit_crop": {"size": {"height": 256, "width": 256}, "do_center_crop": True, "crop_size": 224, "resample": 3},
+    "ConvNext_224": {"size": 224, "crop_pct": 0.875, "resample": 3, **IMAGENET},
+    "ConvNext_384": {"size": {"shortest_edge": 384}, "crop_pct": 1.0, "resample": 3, **IMAGENET},
+    "ConvNext_no_crop_pct": {"size": {"shortest_edge": 200}, "resample": 2, **IMAGENET},
+    "EfficientNet_b0": {
+        **{"size": {"height": 224, "width": 224}, "do_center_crop": False, "resample": 0, "include_top": True},
+        **{"image_mean": [0.485, 0.456, 0.406], "image_std": [0.47853944, 0.4732864, 0.47434163]},
+    },
+    "EfficientNet_offset": {"rescale_factor": 1 / 127.5, "rescale_offset": True, "resample": 3},
+    "EfficientNet_no_top": {"include_top": False, "resample": 2, "do_center_crop": True, "crop_size": 289},
+    "Levit": {},
+    "Levit_288": {"size": {"shortest_edge": 288}, "crop_size": {"height": 288, "width": 288}},
+    "Levit_square": {"size": {"height": 230, "width": 240}},
+    "MobileViT_256": {"size": {"shortest_edge": 288}, "crop_size": {"height": 256, "width": 256}, "resample": 2},
+    "MobileViT_rgb": {"size": 224, "crop_size": 200, "resample": 3, "do_flip_channel_order": False},
+    "MobileNetV1": {},
+    "MobileNetV2_160": {"size": {"shortest_edge": 192}, "crop_size": {"height": 160, "width": 160}},
+    "PoolFormer": {"size": 224, "crop_size": 224, "crop_pct": 0.9, "resample": 3},
+    "PoolFormer_95": {"size": {"height": 224, "width": 224}, "crop_pct": 0.95},
+    "Pvt": {"size": {"height": 224, "width": 224}, "resample": 2},
+    "Segformer": {"size": {"height": 512, "width": 512}, "do_reduce_labels": False},
+}
 HYBRID: dict[str, dict[str, Any]] = {
     "hybrid": {"image_processor_type": "ViTHybridImageProcessor", "image_mean": HALF, "image_std": HALF},
     "hybrid_384": {
@@ -72,6 +98,8 @@ TIMM = (
         "vit_base_patch16_224.sam_in1k",
         "vit_base_r50_s16_384.orig_in21k_ft_in1k",
     ),
+    *("swin_tiny_patch4_window7_224.ms_in1k", "convnext_tiny.fb_in22k_ft_in1k_384", "efficientnet_b0.ra_in1k"),
+    *("resnet50.a1_in1k", "levit_128s.fb_dist_in1k", "mobilenetv3_large_100.ra_in1k", "beit_base_patch16_384"),
     *(
         "vit_base_patch16_224_miil.in21k_ft_in1k",
         "deit_base_patch16_224.fb_in1k",
@@ -105,10 +133,25 @@ def transformers_cases() -> dict[str, tuple[dict[str, Any], Prepare]]:
         classes["bit"] = transformers.BitImageProcessor
         classes["hybrid"] = ViTHybridImageProcessor
     cases = {}
+    for name, stated in OTHERS.items():
+        document = {"image_processor_type": f"{name.partition('_')[0]}ImageProcessor", **stated}
+        cases[name] = document, other(document)
     for name, document in (HF if five else {**HF, **HYBRID}).items():
         processor = classes[name.partition("_")[0]].from_dict(document)
         cases[name] = (document, lambda image, p=processor: p(image, return_tensors="np")["pixel_values"][0])
     return cases
+
+
+def other(document: dict[str, Any]) -> Prepare:
+    """What a processor that is no ViT's makes of an image, its channels in our order."""
+    import transformers
+
+    # Of transformers 5 the one that computes as our pixels are made; its other backend resizes tensors.
+    suffix = "" if transformers.__version__.startswith("4.") else "Pil"
+    kind = getattr(transformers, document["image_processor_type"] + suffix)
+    processor = kind.from_dict(document)
+    flip = -1 if getattr(processor, "do_flip_channel_order", False) else 1
+    return lambda image: processor(image, return_tensors="np")["pixel_values"][0][::flip]
 
 
 def torchvision_cases() -> dict[str, tuple[dict[str, Any], Prepare]]:

@@ -28,7 +28,7 @@ TIMM_REFUSED = {
 }
 TRANSFORMERS_REFUSED = {
     "a tensor less": "there is no tensor for",
-    "another shape": "'classifier.weight' has shape [5, 48], the network wants [7, 48]",
+    "another shape": "the shape of 'classifier.weight' is not that of its place",
     "foreign code": "(auto_map), which is never run",
     "a fetched backbone": "use_pretrained_backbone is set",
     "quantised": "quantization_config is set",

@@ -58,7 +58,7 @@ def spec_of(library: str, name: str, document: dict[str, Any]) -> PreprocessSpec
             return preprocess_named(*released(document))
         return preprocess_named(name.partition("-")[0], document["size"], document["size"])
     kinds = {"vit": "vit", "deit": "deit", "hybrid": "vit-hybrid", "clip": "clip", "siglip": "siglip", "bit": "dinov2"}
-    return preprocess_from_hf(document, kinds[name.partition("_")[0]])
+    return preprocess_from_hf(document, kinds.get(name.partition("_")[0], "none of the ViT's"))
 
 
 def released(document: dict[str, Any]) -> tuple[str, int, int]:

@@ -119,9 +119,8 @@ def _network(folder: Path, config: Any) -> tuple[nn.Module, list[str]]:
         )
     except Exception as error:
         raise PackageError(f"transformers {transformers.__version__} cannot build it: {first_line(error)}") from error
-    if other := sorted(report["mismatched_keys"]):
-        key, stored, wanted = other[0]
-        raise PackageError(f"{key!r} has shape {list(stored)}, the network wants {list(wanted)}")
+    if other := sorted(each if isinstance(each, str) else each[0] for each in report["mismatched_keys"]):
+        raise PackageError(f"the shape of {other[0]!r} is not that of its place in the network")
     if absent := sorted(report["missing_keys"]):
         raise PackageError(f"there is no tensor for {absent[0]!r}")
     return network, sorted(report["unexpected_keys"])
