@@ -24,6 +24,7 @@ from app.graphs.export import logits_of
 from app.graphs.folder import Logits, Pixels, write_description
 from app.graphs.probes import probes
 from app.network.fold import fold_normalisation
+from app.network.library import refusal
 
 _BUDGET_S: Final = 2.0  # after which no further number format is measured
 
@@ -55,6 +56,8 @@ def _measure(
     network = package.network
     if dtype != torch.float32:
         network = copy.deepcopy(network).to(dtype)
+        if why_not := refusal(network, package.preprocess.height, package.preprocess.width):
+            return replace(candidate, why_not=why_not)
         why_not = disagreement(expected, logits_of(network, pictures), package.scoring)
         if why_not and order.strict:
             return replace(candidate, why_not=why_not)

@@ -2,6 +2,7 @@
 
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 
 from app.network.vit import VisionTransformer
@@ -40,6 +41,24 @@ class LibraryNetwork(nn.Module):
             scale, shift = self._scale_and_shift
             self._scale_and_shift = scale.to(device), shift.to(device)
         return self
+
+
+@torch.inference_mode()
+def refusal(network: "Network", height: int, width: int) -> str | None:
+    """Why a library's network does not compute in the number format that it was brought to; None: it does.
+
+    Some keep tensors of their own in float32. `height` and `width` of its images, in pixels.
+    """
+    if not isinstance(network, LibraryNetwork):
+        return None
+    first = next(network.parameters())
+    try:
+        network(torch.zeros(1, 3, height, width, dtype=first.dtype, device=first.device))
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        return f"the library does not compute it in {first.dtype}: {' '.join(str(error).split())[:200]}"
+    return None
 
 
 Network = VisionTransformer | LibraryNetwork

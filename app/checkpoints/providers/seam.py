@@ -52,7 +52,7 @@ def proven(provided: Provided) -> tuple[LibraryNetwork, int]:
 
     Raises PackageError where what comes out are no logits of each image, or the same for all classes.
     """
-    network = LibraryNetwork(provided.network.eval().requires_grad_(False).float())
+    network = LibraryNetwork(provided.network.requires_grad_(False).float()).eval()
     if broken := [name for name, tensor in provided.network.state_dict().items() if not _finite(tensor)]:
         raise PackageError(f"{broken[0]!r} holds values that are no finite numbers")
     spec, generator = provided.preprocess, torch.Generator().manual_seed(0)

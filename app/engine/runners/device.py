@@ -11,7 +11,7 @@ from app.domain import PreprocessSpec, Scoring
 from app.errors import DeviceError
 from app.graphs.agreement import disagreement
 from app.network.fold import PIXEL_OFFSET
-from app.network.library import Network
+from app.network.library import Network, refusal
 from app.network.precision import computes_in_bfloat16
 
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -43,10 +43,14 @@ def to_precision(
     if name == "float16" and device.type == "cpu":
         raise DeviceError("float16 is for GPUs; on a CPU use bfloat16 or float32")
     if name != "auto":
-        return network.to(_DTYPES[name]), _DTYPES[name]
+        network = network.to(_DTYPES[name])
+        if reason := refusal(network, spec.height, spec.width):
+            raise DeviceError(reason)
+        return network, _DTYPES[name]
     if computes_in_bfloat16(device):
         rounded = copy.deepcopy(network).to(torch.bfloat16)
-        if _agree(*_answers(network, rounded, spec, device), scoring):
+        computes = refusal(rounded, spec.height, spec.width) is None
+        if computes and _agree(*_answers(network, rounded, spec, device), scoring):
             return rounded, torch.bfloat16
     return network, torch.float32
 
