@@ -29,7 +29,7 @@ def download(name: str) -> hub.Snapshot:
             if not is_installed(SCHEME):
                 raise
     elif not is_installed(SCHEME):
-        raise missing(SCHEME, f"{SCHEME}:{name}, which names no weights behind a dot")
+        raise missing(SCHEME, f"{SCHEME}:{name} (its default weights, as none are named behind a dot)")
     return hub.download(_repository(name))
 
 
