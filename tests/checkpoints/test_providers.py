@@ -208,7 +208,8 @@ def test_a_tag_that_is_in_another_owners_repository_is_asked_for(monkeypatch: py
     assert asked == ["timm/x.a", "us/x.a"]
 
 
-def test_a_number_format_that_the_library_does_not_compute_in_is_no_crash() -> None:
+def test_a_number_format_that_the_library_does_not_compute_in_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.engine.runners.device.computes_in_bfloat16", lambda _: True)
     scale = torch.ones(3)
     spec = PreprocessSpec(4, 5)
     network = LibraryNetwork(network_of(lambda x: x.mean(dim=(2, 3)) @ torch.diag(scale)))

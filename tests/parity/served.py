@@ -164,3 +164,8 @@ if __name__ == "__main__":
     first, cases = (out / "convnext_atto", TIMM) if library == "timm" else (out / "convnext", TRANSFORMERS)
     (out / "refused.json").write_text(json.dumps(refused(out, first, cases)))
     (out / "pickled.json").write_text(json.dumps(in_pickles(out, first)))
+    if library == "timm":
+        from app.checkpoints.providers.timm import published
+
+        names = ("resnet50", "resnet50.a1_in1k", "resnet50.nope", "nothing", "cspnext_l", "gcvit_base")
+        (out / "names.json").write_text(json.dumps({name: published(name) for name in names}))

@@ -96,3 +96,15 @@ def test_a_file_of_torch_save_is_read_as_safetensors_are(library: tuple[str, Pat
     name, folder = library
     expected = "convnext_atto" if name == "timm" else "ConvNextForImageClassification"
     assert json.loads((folder / "pickled.json").read_text()) == expected
+
+
+def test_names_of_timm_lead_to_its_repositories(library: tuple[str, Path]) -> None:
+    name, folder = library
+    if name != "timm":
+        return
+    found = json.loads((folder / "names.json").read_text())
+    assert found["resnet50"] == found["resnet50.a1_in1k"]  # what it takes where no tag is given
+    assert found["resnet50"]["repository"] == "timm/resnet50.a1_in1k"
+    assert found["resnet50.nope"] is None and found["nothing"] is None
+    assert found["cspnext_l"]["repository"] == "munehiro-k/cspnext_l.rsb_a1_in1k"
+    assert found["gcvit_base"]["repository"] is None and found["gcvit_base"]["url"].startswith("https://")
