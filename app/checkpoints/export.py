@@ -66,16 +66,16 @@ def export_package(package: Path, kind: str, destination: Path) -> Exported:
     with safe_open(package / WEIGHTS_NAME, framework="pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no iterator
     _check_kind(kind, config)
-    base = timm_arguments(config, loaded.architecture) if kind == "timm" else None
+    built = timm_arguments(config, loaded.architecture) if kind == "timm" else None
     layout, written = _layout(kind, state, config)
     remarks = [
         f"{kind} has {name} {usual!r} where this network has {value!r}: its answers will differ a little"
-        for name, usual in _constants(kind, config, base and base[0]).items()
+        for name, usual in _constants(kind, config, built and built[0]).items()
         if (value := getattr(config, name)) != usual
     ]
-    if base and destination.suffix:
-        remarks.append(f"timm builds it by create_model({base[0]!r}, num_classes={config.num_classes}, **{base[1]})")
-    _save(destination, written, _documents(kind, layout, loaded, package))
+    if built and destination.suffix:
+        remarks.append(f"timm builds it by create_model({built[0]!r}, num_classes={config.num_classes}, **{built[1]})")
+    _save(destination, written, _documents(layout, loaded, package, built))
     return Exported(layout.name, (*remarks, *_unsaid(kind, loaded)))
 
 
@@ -179,18 +179,19 @@ def _constants(kind: str, config: ViTConfig, architecture: str | None) -> dict[s
     return {name: CONSTANTS[kind].get(name, getattr(usual, name)) for name in sorted(names)}
 
 
-def _documents(kind: str, layout: Layout, package: ModelPackage, folder: Path) -> dict[str, dict[str, Any]]:
-    """The JSON files that belong beside the weights in a folder."""
-    if kind == "hf":
+def _documents(
+    layout: Layout, package: ModelPackage, folder: Path, built: tuple[str, dict[str, Any]] | None
+) -> dict[str, dict[str, Any]]:
+    """The JSON files that belong beside the weights in a folder; `built`: what timm builds the network of."""
+    if layout.format == "hf":
         return {
             CONFIG_NAME: hf_config(package, layout.name.rpartition(" ")[2]),
             "preprocessor_config.json": hf_preprocessor(package.preprocess),
         }
-    if kind == "timm":  # a package has timm's, and one key of our own
-        config = package.network.config
+    if built is not None:  # a package has timm's, and one key of our own
         document = {key: value for key, value in read_json(folder / CONFIG_NAME).items() if key != "vit_serve"}
-        architecture, arguments = timm_arguments(config, package.architecture)
-        stated = {"architecture": architecture, "global_pool": config.global_pool, "model_args": arguments}
+        pool = package.network.config.global_pool
+        stated = {"architecture": built[0], "global_pool": pool, "model_args": built[1]}
         return {CONFIG_NAME: {**document, **stated}}
     return {}
 

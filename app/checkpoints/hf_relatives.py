@@ -65,7 +65,7 @@ def _siglip() -> Layout:
     return Layout("hf", "SiglipForImageClassification", tuple(rules), _TEXT | unread, constants=constants)
 
 
-def _dinov2(kind: str, prefix: str, class_name: str, head: bool) -> Layout:
+def _dinov2(registered: bool, prefix: str, class_name: str, head: bool) -> Layout:
     layer = f"{prefix}encoder.layer.{{i}}."
     modules = {
         "norm1": "norm1",
@@ -90,7 +90,7 @@ def _dinov2(kind: str, prefix: str, class_name: str, head: bool) -> Layout:
         *linear("norm", f"{prefix}layernorm"),
         *(linear("head", "classifier") if head else ()),
     ]
-    if kind == "registers":
+    if registered:
         rules += [Rule("pos_embed", (positions, registers), REGISTER_ROWS), Rule("reg_token", (registers,), SAME)]
     else:
         rules.append(Rule("pos_embed", (positions,), SAME))
@@ -111,10 +111,12 @@ LAYOUTS: Final = (
     *_clip(),
     _siglip(),
     *(
-        _dinov2(kind, f"{prefix}." if head else "", f"{name}ForImageClassification" if head else f"{name}Model", head)
-        for kind, prefix, name in (
-            ("plain", "dinov2", "Dinov2"),
-            ("registers", "dinov2_with_registers", "Dinov2WithRegisters"),
+        _dinov2(
+            registered, f"{prefix}." if head else "", f"{name}ForImageClassification" if head else f"{name}Model", head
+        )
+        for registered, prefix, name in (
+            (False, "dinov2", "Dinov2"),
+            (True, "dinov2_with_registers", "Dinov2WithRegisters"),
         )
         for head in (True, False)
     ),

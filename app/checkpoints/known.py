@@ -11,7 +11,7 @@ from typing import Any, Final
 from app.checkpoints.rules import Match
 from app.errors import NotOurNetwork, PackageError
 from app.package.published import published_names
-from app.package.variants import VARIANTS, ViTConfig, variant
+from app.package.variants import ViTConfig, variant, variant_names
 
 _Structure = tuple[Any, ...]
 _PLAIN: Final = ViTConfig()
@@ -21,7 +21,7 @@ _ALSO: Final = (_PLAIN, replace(_PLAIN, no_embed_class=True), replace(_PLAIN, gl
 
 def is_known(architecture: object) -> bool:
     """Whether it is one of ours, or one of timm's that our network can be."""
-    return architecture in VARIANTS or architecture in published_names()
+    return architecture in variant_names()
 
 
 def check_known(config: ViTConfig, found: Match, architecture: str | None, file_name: str) -> None:

@@ -20,18 +20,17 @@ from app.checkpoints.npz import num_heads
 from app.checkpoints.own import DEAD_HEAD, ModelPackage
 from app.checkpoints.read import StoredTensor
 from app.checkpoints.rules import Layout, Match
-from app.checkpoints.sidecars import Stated, stated
+from app.checkpoints.sidecars import Stated, activation_of, stated
 from app.checkpoints.stacked_layers import unstacked
 from app.checkpoints.timm_config import check_width
-from app.domain import Activation, PreprocessSpec
+from app.domain import PreprocessSpec
 from app.errors import NotOurNetwork, PackageError, printable
 from app.network.resize import ResizeMode, resize_patches, resize_state
 from app.network.vit import VisionTransformer
 from app.package.labels.choose import choose_labels
 from app.package.labels.imagenet import LabelSet
 from app.package.preprocessing import at_size, preprocess_named
-from app.package.published import published_names
-from app.package.variants import VARIANTS, ViTConfig, variant
+from app.package.variants import ViTConfig, variant, variant_names
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +60,7 @@ class ConvertOptions:
     size: tuple[int, int] | None = None  # pixels, (height, width); the position table is resized to it
     patch_size: int | None = None  # pixels; the patch kernel is resized to it, the images grow in the same ratio
     labels: tuple[str, ...] | None = None
-    variant: str | None = None  # one of VARIANTS, where the shapes must be its own
+    variant: str | None = None  # one of variant_names(), where the shapes must be its own
     drop_unused: bool = False  # go on when the file holds tensors that have no place
     for_training: bool = False  # take a checkpoint without a head that was trained
 
@@ -139,7 +138,7 @@ def _convert(
     if network.has_dead_head and not options.for_training:
         raise PackageError(DEAD_HEAD)
     remarks += [*files.remarks, assumed] if assumed else files.remarks
-    activation = _activation(found, config, facts)
+    activation = activation_of(facts.activation, config.num_classes if "head.weight" in found.sources else 0)
     if activation == "sigmoid" and facts.activation is None and found.layout.format != "hf":
         remarks.append("assumed: the score of its one class is a sigmoid")
     remarks += [f"left out: {key} ({reason})" for key, reason in sorted(found.ignored.items())]
@@ -166,12 +165,6 @@ def _resize_modes(kind: str, config: ViTConfig, name: str) -> tuple[ResizeMode, 
         return "timm_npz", "timm_npz"
     table = "timm" if config.reg_tokens else _RESIZE[kind]  # so does DINOv2's class with registers
     return table, "timm_npz" if kind == "npz" else "timm"
-
-
-def _activation(found: Match, config: ViTConfig, facts: Stated) -> Activation:
-    """What is stated, but that a head of one class is no softmax's, whose score would always be 1."""
-    one_class = config.num_classes == 1 and "head.weight" in found.sources
-    return "sigmoid" if one_class and facts.activation != "none" else facts.activation or "softmax"
 
 
 def _infer(found: Match, tensors: Mapping[str, StoredTensor], facts: Stated, options: ConvertOptions) -> Inferred:
@@ -274,7 +267,7 @@ def _architecture(config: ViTConfig, facts: Stated, options: ConvertOptions) -> 
         if differing := unlike(options.variant):
             raise PackageError(f"its shape is not that of {options.variant}: {', '.join(differing)} differ")
         return options.variant
-    known = [*VARIANTS, *published_names()]
+    known = variant_names()
     if facts.architecture in known and not unlike(facts.architecture):
         return facts.architecture
     names = [name for name in known if not unlike(name)]

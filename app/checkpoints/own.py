@@ -104,7 +104,7 @@ def save_package(
         "architecture": package.architecture,
         "num_classes": config.num_classes,
         "num_features": config.embed_dim,
-        "global_pool": "token",
+        "global_pool": config.global_pool,
         "model_args": _model_args(config, variant(package.architecture)),
         **_label_keys(package),
         "pretrained_cfg": {

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from app.checkpoints.timm_config import ACT_LAYERS
 from app.domain import Activation, PreprocessSpec
 from app.errors import NotOurNetwork, UnknownVariant
 from app.package.preprocessing import at_size, preprocess_from_hf, preprocess_from_timm
@@ -12,7 +13,7 @@ from app.package.values import flag, height_and_width, mapping, number, one_of, 
 from app.package.variants import VARIANTS, ViTConfig, variant
 
 _GELUS: Final = {"gelu": "erf", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "quick_gelu": "quick"}
-_TIMM_GELUS: Final = {"gelu": "erf", "gelu_tanh": "tanh", "quick_gelu": "quick"}
+_TIMM_GELUS: Final = {theirs: ours for ours, theirs in ACT_LAYERS.items()}
 # timm's arguments that change what is computed and leave no trace in the weights' names.
 _OTHER_NETWORKS: Final = (
     *("norm_layer", "mlp_layer", "attn_layer", "block_fn", "embed_layer", "embed_norm_layer"),
@@ -66,6 +67,11 @@ def stated_activation(config: Mapping[str, Any]) -> Activation | None:
     """What transformers' `problem_type` stands for; None where nothing is said. Raises ValueError."""
     problem = config.get("problem_type")
     return None if problem is None else _PROBLEMS[one_of(problem, tuple(_PROBLEMS), "problem_type")]
+
+
+def activation_of(stated: Activation | None, classes: int) -> Activation:
+    """What is stated, but that a head of one class is no softmax's, whose score would always be 1."""
+    return "sigmoid" if classes == 1 and stated != "none" else stated or "softmax"
 
 
 def _timm(config: Mapping[str, Any]) -> Stated:

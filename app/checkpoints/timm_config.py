@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from app.checkpoints.known import is_known
 from app.checkpoints.own import TIMM_ARGS
 from app.errors import PackageError
-from app.package.published import published_fields, published_names, unlike
-from app.package.variants import VARIANTS, ViTConfig, variant
+from app.package.published import published_fields, unlike
+from app.package.variants import VARIANTS, ViTConfig, variant, variant_names
 
 # What no argument changes: the name alone decides.
 _BY_NAME: Final = ("backbone_layers", "distilled", "mlp_layer")
@@ -15,7 +16,7 @@ _SWITCHES: Final = (
     *("class_token", "no_embed_class", "reg_tokens", "global_pool", "pool_include_prefix", "pre_norm", "final_norm"),
     *("qk_norm", "proj_bias", "init_values"),
 )
-_ACT_LAYERS: Final = {"erf": "gelu", "tanh": "gelu_tanh", "quick": "quick_gelu"}
+ACT_LAYERS: Final = {"erf": "gelu", "tanh": "gelu_tanh", "quick": "quick_gelu"}
 
 
 def timm_arguments(config: ViTConfig, architecture: str) -> tuple[str, dict[str, Any]]:
@@ -36,7 +37,7 @@ def timm_arguments(config: ViTConfig, architecture: str) -> tuple[str, dict[str,
     if config.norms_pooled != (config.global_pool == "avg") or base.fc_norm is not None:
         arguments["fc_norm"] = config.norms_pooled
     if config.gelu != base.gelu and config.mlp_layer == "mlp":
-        arguments["act_layer"] = _ACT_LAYERS[config.gelu]
+        arguments["act_layer"] = ACT_LAYERS[config.gelu]
     return likest[0], arguments
 
 
@@ -46,7 +47,7 @@ def check_width(document: Mapping[str, Any], width: int) -> None:
     As timm, which could not load that either: `embed_dim` alone in model_args leaves the name's number of heads.
     """
     name, arguments = str(document.get("architecture")), document.get("model_args") or {}
-    if arguments.get("num_heads") is not None or (name not in VARIANTS and published_fields(name) is None):
+    if arguments.get("num_heads") is not None or not is_known(name):
         return
     if (stated := arguments.get("embed_dim") or variant(name).embed_dim) != width:
         raise PackageError(
@@ -58,7 +59,7 @@ def check_width(document: Mapping[str, Any], width: int) -> None:
 def _names(first: str) -> Iterator[str]:
     """Architectures that timm has too, `first` before all others."""
     ours = {name for name in VARIANTS if published_fields(name) is None and unlike(name) is None}
-    yield from (name for name in (first, *VARIANTS, *published_names()) if name not in ours)
+    yield from (name for name in (first, *variant_names()) if name not in ours)
 
 
 def _builds(name: str, config: ViTConfig) -> bool:

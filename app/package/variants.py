@@ -5,7 +5,7 @@ from math import prod
 from typing import Final, Literal
 
 from app.errors import UnknownVariant
-from app.package.published import published_fields, unlike
+from app.package.published import published_fields, published_names, unlike
 
 Position = Literal["none", "1d", "2d", "relative", "1d_every_layer", "1d_shared", "2d_every_layer", "2d_shared"]
 Gelu = Literal["erf", "tanh", "quick"]
@@ -238,6 +238,11 @@ VARIANTS: Final[dict[str, ViTConfig]] = {
     "vit_nano_lite0_s32_128": replace(_vit(1, 256, 2, 4, 128), num_classes=10, lite_stages=7),
     "vit_micro_patch4_32": replace(_vit(4, 256, 8, 4, 32), num_classes=10),
 }
+
+
+def variant_names() -> tuple[str, ...]:
+    """All that `variant` knows: ours, and timm's names of the relatives."""
+    return tuple(dict.fromkeys((*VARIANTS, *published_names())))
 
 
 def variant(name: str) -> ViTConfig:

@@ -4,6 +4,7 @@ In its own process the asker's times are the server's, and not those of an attac
 """
 
 import asyncio
+import contextlib
 import multiprocessing
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -114,10 +115,8 @@ class Caller:
         """Raises OSError, of which TimeoutError is one."""
         async with asyncio.timeout(patience_s):
             if keep and self._idle:
-                try:
+                with contextlib.suppress(ConnectionError):  # closed while it was idle, as every server may
                     return await self._exchange(self._idle.pop(), sent, keep)
-                except ConnectionError:
-                    pass  # closed while it was idle, as every server may
             return await self._exchange(await connect(self._port, patience_s), sent, keep)
 
     async def _exchange(self, streams: Streams, sent: bytes, keep: bool) -> Answer:

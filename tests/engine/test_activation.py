@@ -66,11 +66,17 @@ def test_a_foreign_checkpoint_keeps_its_activation_beside_the_graphs(
     assert start(tmp_path / "hf", cache, engine="openvino", precision="float32").info.activation == "none"
 
 
+@pytest.fixture
+def with_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU that computes in bfloat16."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+
+
+@pytest.mark.usefixtures("with_bfloat16")
 @pytest.mark.parametrize(("activation", "precision"), [("softmax", torch.bfloat16), ("sigmoid", torch.float32)])
 def test_rounding_that_moves_all_logits_alike_is_seen_where_they_stand_alone(
     activation: Activation, precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     made = network()
     made.head.weight.zero_()
     made.head.bias.copy_(torch.tensor([1.0, 0.0, 0.0]))
@@ -81,16 +87,14 @@ def test_rounding_that_moves_all_logits_alike_is_seen_where_they_stand_alone(
     )
 
 
-@pytest.mark.parametrize(("activation", "precision"), [("sigmoid", torch.bfloat16), ("none", torch.bfloat16)])
-def test_bfloat16_is_taken_where_each_number_holds(
-    activation: Activation, precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+@pytest.mark.usefixtures("with_bfloat16")
+@pytest.mark.parametrize("activation", ["sigmoid", "none"])
+def test_bfloat16_is_taken_where_each_number_holds(activation: Activation) -> None:
     made = network()
     made.head.weight.mul_(0.01)
     made.head.bias.fill_(1.0)
     spec, cpu = PreprocessSpec(32, 32), torch.device("cpu")
-    assert device.to_precision("auto", made, spec, cpu, Scoring(activation))[1] == precision
+    assert device.to_precision("auto", made, spec, cpu, Scoring(activation))[1] == torch.bfloat16
 
 
 @pytest.mark.parametrize("value", [torch.inf, -torch.inf, torch.nan])

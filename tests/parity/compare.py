@@ -1,6 +1,7 @@
 """Owns the comparison of our answers with another library's; does not run the other library."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -17,6 +18,14 @@ def converted(case: Path, options: ConvertOptions = DEFAULT) -> Converted:
     """Our reading of a case's weights: the one file of them, or the folder as on the hub."""
     bare = sorted(case.glob("weights.*"))
     return read_checkpoint(bare[0] if bare else case, options)
+
+
+def drawn(network: Any, std: float) -> Any:
+    """A library's network in evaluation, every parameter drawn, norms around one."""
+    torch.manual_seed(0)
+    for key, parameter in network.eval().requires_grad_(False).named_parameters():
+        parameter.normal_(mean=1.0 if "norm" in key and key.endswith("weight") else 0.0, std=std)
+    return network
 
 
 def assert_same_logits(network: VisionTransformer, case: Path) -> None:

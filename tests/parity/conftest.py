@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,14 @@ NEEDS = {
     "transformers4": ("transformers4",),
     "transformers5": ("transformers5",),
 }
+
+
+@pytest.fixture(scope="session")
+def timm() -> Any:
+    """timm, imported into this process."""
+    from tests.parity.stand_in import import_timm  # which asks this module where the libraries are
+
+    return import_timm()
 
 
 @contextmanager

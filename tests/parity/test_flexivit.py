@@ -9,25 +9,12 @@ from safetensors.torch import save_file
 
 from app.checkpoints.load import ConvertOptions, read_checkpoint
 from app.network.resize import ResizeMode, resize_patch_kernel
+from tests.parity.compare import drawn
 from tests.parity.google import write_npz
-from tests.parity.stand_in import import_timm
 
 pytestmark = [pytest.mark.parity, pytest.mark.timeout(900)]
 SHAPE: dict[str, Any] = {"img_size": 64, "patch_size": 16, "embed_dim": 64, "depth": 2, "num_heads": 4}
 LARGER: dict[str, Any] = {**SHAPE, "img_size": 96, "patch_size": 24}
-
-
-@pytest.fixture(scope="module")
-def timm() -> Any:
-    return import_timm()
-
-
-def drawn(timm: Any, architecture: str, **shape: Any) -> Any:
-    network = timm.create_model(architecture, num_classes=5, **shape).eval().requires_grad_(False)
-    torch.manual_seed(0)
-    for key, parameter in network.named_parameters():
-        parameter.normal_(mean=1.0 if "norm" in key and key.endswith("weight") else 0.0, std=0.2)
-    return network
 
 
 def assert_same(theirs: Any, source: Path, options: ConvertOptions, atol: float = 1e-10) -> None:
@@ -43,7 +30,7 @@ def assert_same(theirs: Any, source: Path, options: ConvertOptions, atol: float 
 @pytest.mark.parametrize("architecture", ["flexivit_small", "vit_small_patch16_224"])
 @pytest.mark.parametrize("change", [{"patch_size": 24}, {"patch_size": 10}, {"size": (80, 80)}, {"size": (48, 96)}])
 def test_a_hub_folder_is_resized_as_timm_does(timm: Any, architecture: str, change: dict[str, Any], tmp_path: Path):
-    network = drawn(timm, architecture, **SHAPE)
+    network = drawn(timm.create_model(architecture, num_classes=5, **SHAPE), 0.2)
     timm.models.save_for_hf(network, str(tmp_path), model_args=SHAPE, safe_serialization=True)
     patch = change.get("patch_size", 16)
     size = change.get("size", (4 * patch, 4 * patch))
@@ -52,7 +39,7 @@ def test_a_hub_folder_is_resized_as_timm_does(timm: Any, architecture: str, chan
 
 
 def test_a_bare_file_goes_by_its_name(timm: Any, tmp_path: Path):
-    network = drawn(timm, "flexivit_small", **SHAPE)
+    network = drawn(timm.create_model("flexivit_small", num_classes=5, **SHAPE), 0.2)
     timm.models.save_for_hf(network, str(tmp_path / "hub"), model_args=SHAPE, safe_serialization=True)
     save_file(network.state_dict(), tmp_path / "flexivit_small.safetensors")
     theirs = timm.create_model(f"local-dir:{tmp_path / 'hub'}", pretrained=True, patch_size=24, img_size=96)
@@ -60,7 +47,7 @@ def test_a_bare_file_goes_by_its_name(timm: Any, tmp_path: Path):
 
 
 def test_googles_arrays_are_resized_as_timms_reader_does(timm: Any, tmp_path: Path):
-    network = drawn(timm, "flexivit_small", **SHAPE)
+    network = drawn(timm.create_model("flexivit_small", num_classes=5, **SHAPE), 0.2)
     form: dict[str, Any] = {"linen": True, "prefix": "params/", "position": "pos_embedding"}
     write_npz(tmp_path / "weights.npz", network.state_dict(), 4, **form)
     theirs = timm.create_model("flexivit_small", num_classes=5, act_layer="gelu_tanh", **LARGER).requires_grad_(False)

@@ -13,15 +13,9 @@ from app.domain import PreprocessSpec
 from app.network.hybrid import StdConv2d, standardise
 from app.network.vit import VisionTransformer
 from app.package.variants import VARIANTS, ViTConfig, variant
-from tests.parity.stand_in import import_timm
 
 ATOL = 1e-10
 pytestmark = pytest.mark.parity
-
-
-@pytest.fixture(scope="module")
-def timm() -> Any:
-    return import_timm()
 
 
 def drawn(timm: Any, name: str, **changes: Any) -> Any:

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from app.checkpoints.load import ConvertOptions, read_checkpoint
 from app.errors import PackageError
-from tests.parity.stand_in import import_timm
+from tests.parity.compare import drawn
 
 pytestmark = [pytest.mark.parity, pytest.mark.timeout(900)]
 SILENT: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -24,23 +24,10 @@ SILENT: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
-@pytest.fixture(scope="module")
-def timm() -> Any:
-    return import_timm()
-
-
-def drawn(timm: Any, name: str, **arguments: Any) -> Any:
-    network = timm.create_model(name, num_classes=5, **arguments).eval().requires_grad_(False)
-    torch.manual_seed(0)
-    for key, parameter in network.named_parameters():
-        parameter.normal_(mean=1.0 if "norm" in key and key.endswith("weight") else 0.0, std=0.05)
-    return network
-
-
 @pytest.mark.parametrize(("name", "arguments"), SILENT, ids=str)
 def test_an_architectures_name_says_its_heads(timm: Any, name: str, arguments: dict[str, Any], tmp_path: Path):
     arguments = {**arguments, "depth": 1}
-    theirs = drawn(timm, name, **arguments)
+    theirs = drawn(timm.create_model(name, num_classes=5, **arguments), 0.05)
     timm.models.save_for_hf(theirs, str(tmp_path), model_args=arguments, safe_serialization=True)
     ours = read_checkpoint(tmp_path).package.network
     x = torch.randn(1, 3, *ours.config.img_size, dtype=torch.float64)
@@ -52,7 +39,8 @@ def test_an_architectures_name_says_its_heads(timm: Any, name: str, arguments: d
 
 @pytest.mark.parametrize("name", ["eva_giant_patch14_clip_224", "eva_giant_patch14_224", "beit_base_patch16_224"])
 def test_separate_biases_of_queries_and_values_are_never_dropped(timm: Any, name: str, tmp_path: Path):
-    save_file(drawn(timm, name, depth=1).state_dict(), tmp_path / "weights.safetensors")
+    network = drawn(timm.create_model(name, num_classes=5, depth=1), 0.05)
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")
     for drop in (False, True):
         with pytest.raises(PackageError) as caught:
             read_checkpoint(tmp_path / "weights.safetensors", ConvertOptions(heads=16, drop_unused=drop))

@@ -12,8 +12,7 @@ from app.checkpoints.providers.extras import is_installed, missing
 from app.checkpoints.providers.seam import Provider, first_line, proven
 from app.checkpoints.providers.timm import Timm
 from app.checkpoints.providers.transformers import Transformers
-from app.checkpoints.sidecars import stated_activation
-from app.domain import Activation
+from app.checkpoints.sidecars import activation_of, stated_activation
 from app.errors import NotOurNetwork, PackageError
 from app.package.config import CONFIG_NAME, read_json
 from app.package.labels.choose import choose_labels
@@ -76,10 +75,5 @@ def _loaded(folder: Path, provider: Provider) -> NetworkPackage:
         label_ids=labels.ids,
         preprocess=provided.preprocess,
         sha256=next(iter(files.sha256.values())) if len(files.sha256) == 1 else None,
-        activation=_activation(stated_activation(files.config or {}), classes),
+        activation=activation_of(stated_activation(files.config or {}), classes),
     )
-
-
-def _activation(stated: Activation | None, classes: int) -> Activation:
-    """What is stated, but that one class alone has no softmax, whose score would always be 1."""
-    return "sigmoid" if classes == 1 and stated != "none" else stated or "softmax"
