@@ -1,6 +1,9 @@
 """Owns the envelopes of images (raw, multipart, form, JSON), a body → encoded images; does not decode pictures."""
 
 import codecs
+from collections.abc import Sequence
+from contextlib import suppress
+from traceback import clear_frames
 from typing import Any, Final, NamedTuple
 
 from app.api.base64_text import image_from_text, looks_like_text
@@ -42,6 +45,30 @@ def unpack(body: Encoded, content_type: str, max_images: int) -> Images:
         # `+` stays one, and is no space as in forms: base64 has none, and tools that should escape its `+` do not.
         return _several([field[len(b"image=") :] for field in fields], max_images)
     return Images([_image(body)], many=False)
+
+
+def unpack_for_good(body: bytearray, content_type: str, max_images: int) -> Images:
+    """As `unpack`; empties a body of which the images need no more. For another thread than the event loop's.
+
+    There whoever lets go of it last, and be it an error's traceback, gives megabytes back to the operating system,
+    which takes milliseconds.
+    """
+    try:
+        images = unpack(body, content_type, max_images)
+    except RequestError as error:
+        _empty(body, [error])
+        raise
+    if not any(item is body for item in images.items):
+        _empty(body, images.items)
+    return images
+
+
+def _empty(body: bytearray, seen_by: Sequence[Encoded | RequestError]) -> None:
+    for item in seen_by:
+        if isinstance(item, RequestError):
+            clear_frames(item.__traceback__)  # they hold views of the body
+    with suppress(BufferError):
+        body.clear()
 
 
 def _from_form(body: Encoded, content_type: str, max_images: int) -> Images:

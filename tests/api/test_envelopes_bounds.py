@@ -5,12 +5,13 @@ import binascii
 import json
 import random
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from app.api.base64_text import image_from_text, looks_like_text
-from app.api.envelopes import Images, unpack
+from app.api.envelopes import Images, unpack, unpack_for_good
 from app.api.multipart import read_parts
 from app.errors import MalformedRequest
 
@@ -72,6 +73,18 @@ def test_a_name_may_hold_a_quote() -> None:
 def test_depth_is_no_bug(content: bytes) -> None:
     with pytest.raises(MalformedRequest):
         unpack(content, JSON, 4)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"images": ["%s"]}', '{"images": ["%s", "*%s"]}', '{"image": "%s*"}', '{"image": "%s" 1}', "[%s"]
+)
+def test_a_body_is_empty_once_its_images_need_it_no_more(text: str) -> None:
+    body = bytearray(text.replace("%s", TEXT).encode())
+    with suppress(MalformedRequest):
+        unpack_for_good(body, JSON, 4)
+    assert not body
+    raw = bytearray(LARGE)
+    assert unpack_for_good(raw, "image/png", 4).items == [LARGE] and raw == LARGE
 
 
 @pytest.mark.parametrize("kept", range(5))

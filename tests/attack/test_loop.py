@@ -54,7 +54,7 @@ def test_no_request_keeps_the_loop(server: Watched, name: str) -> None:
     for sent in REQUESTS[name]():
         server.cut()
         longest = []
-        for _ in range(2):  # the better of two: the first touch of a page of memory is the kernel's time
+        for _ in range(3):  # the best of three: the first touch of a page of memory is the kernel's time
             asyncio.run(talk(server.port, sent, patience_s=2))
             longest.append(server.cut())
             if longest[-1].seconds <= MOST_S:
@@ -71,7 +71,7 @@ OF_BODIES = (blocking.__name__, bombs.__name__)  # what these send is in REQUEST
 def test_no_attack_keeps_the_loop(server: Watched, name: str) -> None:
     server.cut()
     longest = []
-    for _ in range(2):
+    for _ in range(3):
         asyncio.run(ATTACKS[name].run(Target(server.port, 0.5, PHOTOGRAPH), Report()))
         longest.append(server.cut())
         if longest[-1].seconds <= MOST_S:

@@ -13,7 +13,7 @@ from app.api.admission import Held
 from app.api.answer import result_document
 from app.api.body import read_body
 from app.api.disconnect import unless_gone
-from app.api.envelopes import Images, is_raw, unpack
+from app.api.envelopes import Images, is_raw, unpack, unpack_for_good
 from app.api.errors import STATUS, error_body
 from app.api.parameters import LEAST_TIMEOUT_S, timeout_s_of, top_k
 from app.api.request_id import request_id
@@ -73,7 +73,7 @@ async def _unpack(body: bytearray, request: Request, held: Held, until: float) -
         return unpack(*given)
     try:
         async with asyncio.timeout_at(until):
-            images = await asyncio.get_running_loop().run_in_executor(state.unpacking, unpack, *given)
+            images = await asyncio.get_running_loop().run_in_executor(state.unpacking, unpack_for_good, *given)
     except TimeoutError as error:
         raise DeadlineExceeded("the time was over when the body was unpacked") from error
     held.add(sum(len(item) for item in images.items if not isinstance(item, RequestError)))
