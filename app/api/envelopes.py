@@ -3,7 +3,6 @@
 import codecs
 from collections.abc import Sequence
 from contextlib import suppress
-from traceback import clear_frames
 from typing import Any, Final, NamedTuple
 
 from app.api.base64_text import image_from_text, looks_like_text
@@ -66,7 +65,7 @@ def unpack_for_good(body: bytearray, content_type: str, max_images: int) -> Imag
 def _empty(body: bytearray, seen_by: Sequence[Encoded | RequestError]) -> None:
     for item in seen_by:
         if isinstance(item, RequestError):
-            clear_frames(item.__traceback__)  # they hold views of the body
+            item.__traceback__ = item.__cause__ = item.__context__ = None  # their frames hold views of the body
     with suppress(BufferError):
         body.clear()
 
