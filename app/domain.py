@@ -25,10 +25,15 @@ class PreprocessSpec:
     interpolation: Interpolation = "bicubic"
     crop_pct: float = 0.875  # the crop's share of the resized image
     crop_mode: CropMode = "center"
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
     resize_px: int | tuple[int, int] | None = None  # short side, or (height, width); None: from crop_pct and crop_mode
     library: Library = "torchvision"
+
+    @property
+    def channels(self) -> int:
+        """Of the network's input: 3 for RGB, 1 for grey; of other numbers there are no pictures."""
+        return len(self.mean)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from app.network.resize import ResizeMode, resize_patches, resize_state
 from app.network.vit import VisionTransformer
 from app.package.labels.choose import choose_labels
 from app.package.labels.imagenet import LabelSet
-from app.package.preprocessing import at_size, preprocess_named
+from app.package.preprocessing import at_size, preprocess_named, with_channels
 from app.package.variants import ViTConfig, variant, variant_names
 
 logger = logging.getLogger(__name__)
@@ -131,6 +131,9 @@ def _convert(
         state, config = resize_patches(state, config, options.patch_size, modes[1])
         architecture = _architecture(config, facts, replace(options, variant=None))
     spec, assumed = _preprocess(found.layout, path, files, config, facts, options)
+    if spec.channels != config.in_chans:
+        spec = with_channels(spec, config.in_chans)
+        remarks.append(f"assumed: mean {spec.mean[0]:.4g} and std {spec.std[0]:.4g}, the average of the colours'")
     labels = _labels(config, files, options, headless="head.weight" not in found.sources)
     with torch.device("meta"):
         network = VisionTransformer(config)
@@ -188,8 +191,6 @@ def _infer(found: Match, tensors: Mapping[str, StoredTensor], facts: Stated, opt
     if chosen and found.layout.format == "timm":
         constants = {name: getattr(chosen, name) for name in UNSEEN} | constants
     inferred = infer_config(shapes, constants, heads, facts.img_size, options.size)
-    if inferred.config.in_chans != 3:
-        raise PackageError(f"it takes images of {inferred.config.in_chans} channels; only RGB is served")
     _check_shapes(shapes, inferred.config)
     return inferred
 

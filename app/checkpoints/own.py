@@ -24,7 +24,7 @@ from app.package.variants import ViTConfig, variant
 
 # Written for every package, as timm does; the other fields where they are not the variant's own.
 TIMM_ARGS: Final = ("img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "qkv_bias")
-_ELSEWHERE: Final = ("num_classes", "in_chans")
+_ELSEWHERE: Final = ("num_classes",)
 _DTYPES: Final = ("F64", "F32", "F16", "BF16")
 DEAD_HEAD: Final = (
     "the head is all zeros, so every class would score the same for every image. The original paper's files for "

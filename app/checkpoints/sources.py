@@ -10,6 +10,7 @@ from app.checkpoints.own import ModelPackage, NetworkPackage, load_package
 from app.domain import PreprocessSpec
 from app.errors import NotOurNetwork, PackageError
 from app.network.vit import VisionTransformer
+from app.package.preprocessing import check_pictures
 from app.package.variants import variant
 
 _SEED: Final = 20261123
@@ -47,6 +48,7 @@ def load_servable(source: str) -> NetworkPackage:
         from app.checkpoints.providers.load import load_by_library
 
         package = load_by_library(path, refusal)
+    check_pictures(package.preprocess)
     return from_hub(package, snapshot) if snapshot else package
 
 

@@ -14,7 +14,7 @@ _BY_NAME: Final = ("backbone_layers", "distilled", "mlp_layer")
 # Arguments that are written where they are not the name's own.
 _SWITCHES: Final = (
     *("class_token", "no_embed_class", "reg_tokens", "global_pool", "pool_include_prefix", "pre_norm", "final_norm"),
-    *("qk_norm", "proj_bias", "init_values"),
+    *("qk_norm", "proj_bias", "init_values", "in_chans"),
 )
 ACT_LAYERS: Final = {"erf": "gelu", "tanh": "gelu_tanh", "quick": "quick_gelu"}
 
@@ -36,6 +36,8 @@ def timm_arguments(config: ViTConfig, architecture: str) -> tuple[str, dict[str,
     arguments |= {n: getattr(config, n) for n in _SWITCHES if getattr(config, n) != getattr(base, n)}
     if config.norms_pooled != (config.global_pool == "avg") or base.fc_norm is not None:
         arguments["fc_norm"] = config.norms_pooled
+    if config.position == "none":
+        arguments["pos_embed"] = "none"
     if config.gelu != base.gelu and config.mlp_layer == "mlp":
         arguments["act_layer"] = ACT_LAYERS[config.gelu]
     return likest[0], arguments

@@ -9,14 +9,14 @@ import torch
 from app.checkpoints.located import graph_key, locate
 from app.checkpoints.own import NetworkPackage, save_package
 from app.checkpoints.sources import load_model
-from app.errors import ExportFailed, PackageError
+from app.errors import PackageError
 from app.graphs.export import export
 from app.graphs.folder import GRAPHS_NAME, Graphs, Logits, read_graphs, write_manifest, write_probes
 from app.graphs.library import openvino
 from app.graphs.probes import probes
 from app.network.fold import fold_normalisation
-from app.network.vit import VisionTransformer
 from app.package.description import PackageDescription, read_description
+from app.package.preprocessing import check_pictures
 from app.version import VERSION
 
 FLOAT: Final = "float32"
@@ -57,8 +57,7 @@ def write_graphs(package: NetworkPackage, made_of: str, directory: Path, carried
 
     Raises ExportFailed where OpenVINO cannot run the network, and OSError.
     """
-    if isinstance(package.network, VisionTransformer) and package.network.config.in_chans != 3:
-        raise ExportFailed("only pictures of three channels are decoded")
+    check_pictures(package.preprocess)
     fold_normalisation(package.network, package.preprocess)
     directory.mkdir(parents=True, exist_ok=True)
     pictures = probes(package.preprocess)

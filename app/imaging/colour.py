@@ -36,6 +36,11 @@ def to_rgb(image: Raster, bits: int, profile: bytes = b"") -> Pixels:
     return pixels
 
 
+def to_grey(pixels: Pixels) -> Pixels:
+    """The luma of each pixel (ITU-R BT.601, as Pillow's mode L, to the last bit) in place of its three colours."""
+    return np.asarray(Image.fromarray(pixels).convert("L").convert("RGB"))
+
+
 def _rows(image: Raster, top: int, bottom: int) -> Raster:
     if isinstance(image, np.ndarray):
         return image[top:bottom]

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from app.domain import Library, PreprocessSpec
+from app.imaging.colour import to_grey
 from app.imaging.decode import DecodeLimits, Pixels, decode
 from app.imaging.tensorflow_resize import resize_as_tensorflow
 from app.imaging.vector_resize import KERNELS, resize_axis
@@ -30,7 +31,7 @@ Crop = tuple[slice, slice]  # rows, columns
 
 
 def preprocess(data: bytes | bytearray, spec: PreprocessSpec, limits: DecodeLimits, out: Pixels) -> None:
-    """Decodes `data` and writes the network's input, uint8 (height, width, 3), into `out`.
+    """Decodes `data` and writes the network's input, uint8 (height, width, 3), into `out`; grey as three equal colours.
 
     Raises what `decode` raises; `out` is then untouched or half-written and must not be used.
     """
@@ -42,7 +43,8 @@ def preprocess(data: bytes | bytearray, spec: PreprocessSpec, limits: DecodeLimi
         size = resized_size(height, width, spec)
         return 2 * size[0], 2 * size[1]
 
-    resample(decode(data, limits, enough), spec, out, size)
+    pixels = decode(data, limits, enough)
+    resample(pixels if spec.channels != 1 else to_grey(pixels), spec, out, size)
 
 
 def resized_size(height: int, width: int, spec: PreprocessSpec) -> tuple[int, int]:

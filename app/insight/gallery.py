@@ -111,10 +111,10 @@ def _attention(
 
 
 def _inputs(photographs: Sequence[Path], spec: PreprocessSpec, advance: Callable[[], None]) -> Iterator[Tensor]:
-    """Each photograph as the network takes it, (3, height, width), normalised."""
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (spec.mean, spec.std))
+    """Each photograph as the network takes it, (channels, height, width), normalised."""
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (spec.mean, spec.std))
     for path in photographs:
-        yield (torch.from_numpy(_view(path, spec)).permute(2, 0, 1) / 255 - mean) / std
+        yield (torch.from_numpy(_view(path, spec)).permute(2, 0, 1)[: spec.channels] / 255 - mean) / std
         advance()
 
 

@@ -10,6 +10,7 @@ from app.network.hybrid import standardise
 from app.network.library import LibraryNetwork, Network
 from app.network.norm import ConvNorm
 from app.network.position import AxisTables
+from app.network.vit import VisionTransformer
 
 # Pixels minus this are integers of at most 8 bits, exact in every number format, and nearly centred.
 PIXEL_OFFSET: Final = 128.0
@@ -25,7 +26,7 @@ def fold_normalisation(network: Network, spec: PreprocessSpec) -> None:
     are padded with zeros, which stand for the mean colour: to their input the remainder 128 - 255·mean is added
     instead; of packages trained here only the paper's hybrids have one. Batch normalisations, standardised weights and
     2-D position tables, too, are computed once and for all. Of another library's network nothing is rewritten: it
-    normalises what it is given.
+    normalises what it is given. A network of grey images, which come as three equal colours, looks at the first.
     """
     if isinstance(network, LibraryNetwork):
         mean, std = (torch.tensor(values, dtype=torch.float64) for values in (spec.mean, spec.std))
@@ -39,7 +40,7 @@ def fold_normalisation(network: Network, spec: PreprocessSpec) -> None:
     assert first is not None
     if isinstance(network.pos_embed, AxisTables):
         network.pos_embed = nn.Parameter(network.pos_embed(), requires_grad=False)
-    mean, std = (torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
+    mean, std = (torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1) for values in (spec.mean, spec.std))
     weight = first.weight.double() / (255 * std)
     remainder = PIXEL_OFFSET - 255 * mean
     if first.padding != (0, 0):
@@ -49,3 +50,11 @@ def fold_normalisation(network: Network, spec: PreprocessSpec) -> None:
             first.bias = nn.Parameter(first.weight.new_zeros(len(first.weight)), requires_grad=False)
         first.bias.copy_(first.bias.double() + (weight * remainder).sum(dim=(1, 2, 3)))
     first.weight.copy_(weight)
+    if spec.channels == 1:
+        _look_at_first_colour(network, first)
+
+
+def _look_at_first_colour(network: VisionTransformer, first: nn.Conv2d) -> None:
+    others = first.weight.new_zeros(len(first.weight), 2, *first.kernel_size)
+    first.weight = nn.Parameter(torch.cat([first.weight, others], dim=1), requires_grad=first.weight.requires_grad)
+    first.in_channels = network.patch_embed.in_chans = 3

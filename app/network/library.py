@@ -9,7 +9,7 @@ from app.network.vit import VisionTransformer
 
 
 class LibraryNetwork(nn.Module):
-    """A network that takes normalised float32 images (batch, 3, height, width) and gives logits (batch, classes).
+    """Takes normalised float32 images (batch, channels, height, width) and gives logits (batch, classes).
 
     After `take_pixels` it takes pixels minus an offset, in whatever number format it was brought to. Nothing is folded
     into its weights: where they are, and what is padded with zeros before them, is the library's own.
@@ -22,15 +22,18 @@ class LibraryNetwork(nn.Module):
         self._scale_and_shift: tuple[Tensor, Tensor] | None = None
 
     def take_pixels(self, mean: Tensor, std: Tensor, offset: float) -> None:
-        """From now on images are pixels (0 … 255) minus `offset`; mean and std, float64, on the 0 … 1 scale."""
+        """From now on images are pixels (0 … 255) minus `offset`; mean and std, float64, on the 0 … 1 scale.
+
+        With one of each the network takes grey images, which come as three equal colours.
+        """
         scale, shift = 1 / (255 * std), (offset / 255 - mean) / std
-        self._scale_and_shift = scale.float().view(1, 3, 1, 1), shift.float().view(1, 3, 1, 1)
+        self._scale_and_shift = scale.float().view(1, -1, 1, 1), shift.float().view(1, -1, 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """→ logits (batch, classes)."""
         if self._scale_and_shift is not None:
             scale, shift = self._scale_and_shift
-            images = (images.float() * scale + shift).to(images.dtype)
+            images = (images[:, : scale.shape[1]].float() * scale + shift).to(images.dtype)
         logits: Tensor = self.network(images)
         return logits
 

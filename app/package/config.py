@@ -14,7 +14,7 @@ from app.domain import PreprocessSpec
 from app.errors import PackageError
 from app.package.labels.choose import choose_labels
 from app.package.labels.imagenet import LabelSet
-from app.package.preprocessing import preprocess_from_timm
+from app.package.preprocessing import preprocess_from_timm, with_channels
 from app.package.values import height_and_width, items, mapping, number, one_of, whole
 from app.package.variants import Gelu, Mlp, Pool, Position, Standardization, ViTConfig, variant
 
@@ -54,7 +54,9 @@ def parse_config(config: Mapping[str, Any]) -> tuple[str, ViTConfig, LabelSet, P
     shape = replace(base, **{"img_size": (spec.height, spec.width), **args})
     if shape.img_size != (spec.height, spec.width):
         raise ValueError(f"model_args img_size {shape.img_size} is not input_size ({spec.height}, {spec.width})")
-    return architecture, shape, choose_labels(config, shape.num_classes), spec
+    if sizes[0] not in (3, shape.in_chans):  # timm leaves a variant's own 3 as it is
+        raise ValueError(f"input_size has {sizes[0]} channels, the network {shape.in_chans}")
+    return architecture, shape, choose_labels(config, shape.num_classes), with_channels(spec, shape.in_chans)
 
 
 def file_sha256(path: Path) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.domain import Interpolation, PreprocessSpec
-from app.package.values import flag, items, number, triple, whole
+from app.package.values import flag, items, number, numbers, whole
 
 _HALF: Final = (0.5, 0.5, 0.5)
 _MEAN: Final = (0.485, 0.456, 0.406)  # ImageNet's
@@ -29,7 +29,7 @@ _MODEL_TYPES: Final = {
 _SUFFIXES: Final = ("FeatureExtractor", "ImageProcessorFast", "ImageProcessorPil", "ImageProcessor")
 
 
-_Triple = tuple[float, float, float]
+_Values = tuple[float, ...]  # one a channel
 _Size = int | tuple[int, int]  # a short side, or (height, width)
 # Of classes that resize to another size than the one stated: what they resize to, and what they cut out of it.
 _Rule = Callable[[Mapping[str, Any], _Size], tuple[_Size, tuple[int, int] | None]]
@@ -64,8 +64,8 @@ class _Processor:
     square: bool
     resample: Interpolation
     crop_size: int | None = None
-    mean: tuple[float, float, float] = _HALF
-    std: tuple[float, float, float] = _HALF
+    mean: _Values = _HALF
+    std: _Values = _HALF
     normalize: bool = True
     needs: tuple[str, ...] = ()  # what must be stated, for transformers 4 and 5 differ where it is not
     rule: _Rule | None = None
@@ -176,9 +176,10 @@ def _interpolation(value: Any) -> Interpolation:
     return _RESAMPLE[value]
 
 
-def _normalisation(document: Mapping[str, Any], default: _Processor) -> tuple[_Triple, _Triple]:
+def _normalisation(document: Mapping[str, Any], default: _Processor) -> tuple[_Values, _Values]:
     """(x·r - mean) / std = (x / 255 - mean / 255r) / (std / 255r), for the rescale factor r."""
-    mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    mean: _Values = (0.0, 0.0, 0.0)
+    std: _Values = (1.0, 1.0, 1.0)
     if flag(document.get("do_normalize", default.normalize), "do_normalize"):
         mean = _channels(document.get("image_mean", default.mean), "image_mean")
         std = _channels(document.get("image_std", default.std), "image_std")
@@ -192,18 +193,18 @@ def _normalisation(document: Mapping[str, Any], default: _Processor) -> tuple[_T
         raise ValueError(f"rescale_factor {factor} is not sensible")
     if abs(by - 1) < 1e-9:  # as exactly as the file's own digits say it
         return mean, std
-    return (mean[0] / by, mean[1] / by, mean[2] / by), (std[0] / by, std[1] / by, std[2] / by)
+    return tuple(value / by for value in mean), tuple(value / by for value in std)
 
 
-def _channels(value: Any, name: str) -> tuple[float, float, float]:
-    return triple(value if isinstance(value, list | tuple) else [value] * 3, name)
+def _channels(value: Any, name: str) -> _Values:
+    return numbers(value if isinstance(value, list | tuple) else [value] * 3, name)
 
 
-def _twice(document: Mapping[str, Any], mean: _Triple, std: _Triple, default: _Processor) -> tuple[_Triple, _Triple]:
+def _twice(document: Mapping[str, Any], mean: _Values, std: _Values, default: _Processor) -> tuple[_Values, _Values]:
     """EfficientNet's: the pixels minus 1, if they are to lie around 0, and for a classifier divided once more."""
     if flag(document.get("rescale_offset", False), "rescale_offset") and document.get("do_rescale", True):
-        mean = (mean[0] + 1, mean[1] + 1, mean[2] + 1)
+        mean = tuple(value + 1 for value in mean)
     if flag(document.get("include_top", True), "include_top"):
         again = _channels(document.get("image_std", default.std), "image_std")
-        std = (std[0] * again[0], std[1] * again[1], std[2] * again[2])
+        std = tuple(once * more for once, more in zip(std, again, strict=True))
     return mean, std

@@ -10,7 +10,7 @@ from typing import Any, Final, get_args
 from app.domain import CropMode, Interpolation, Library, PreprocessSpec
 from app.errors import PackageError
 from app.package.hf_preprocessing import read_preprocessor
-from app.package.values import items, number, one_of, triple, whole
+from app.package.values import items, number, numbers, one_of, whole
 
 HALF: Final = (0.5, 0.5, 0.5)
 _OWN_KEYS: Final = ("interpolation", "resize_px", "library")
@@ -62,6 +62,28 @@ def at_size(spec: PreprocessSpec, height: int, width: int) -> PreprocessSpec:
     return replace(spec, height=height, width=width, resize_px=resize_px)
 
 
+def with_channels(spec: PreprocessSpec, channels: int) -> PreprocessSpec:
+    """That of RGB for a network of another number of input channels: each takes the colours' average.
+
+    Raises ValueError if it is that of neither.
+    """
+    if spec.channels == channels:
+        return spec
+    if spec.channels != 3:
+        raise ValueError(f"there are {spec.channels} mean values for images of {channels} channels")
+    mean, std = (round(sum(values) / len(values), 9) for values in (spec.mean, spec.std))
+    return replace(spec, mean=(mean,) * channels, std=(std,) * channels)
+
+
+def check_pictures(spec: PreprocessSpec) -> None:
+    """Raises PackageError unless pictures have as many channels as the network takes."""
+    if spec.channels not in (1, 3):
+        raise PackageError(
+            f"it takes images of {spec.channels} channels, and pictures have one (grey) or three (RGB): it can be "
+            "inspected and converted, but not served, trained from or exported as a graph"
+        )
+
+
 def preprocess_named(name: str, height: int, width: int) -> PreprocessSpec:
     """The preprocessing of a family (one of FAMILIES) for a network with this input, in pixels.
 
@@ -79,11 +101,9 @@ def preprocess_from_timm(config: Mapping[str, Any], own: Mapping[str, Any] | Non
     """
     config, own = {key: value for key, value in config.items() if value is not None}, own or {}
     default = PreprocessSpec()
-    channels, height, width = (
+    _, height, width = (
         whole(size, "input_size") for size in items(config.get("input_size", (3, 224, 224)), "input_size", 3)
     )
-    if channels != 3:
-        raise ValueError(f"input_size has {channels} channels; only RGB is served")
     if unknown := sorted(set(own) - set(_OWN_KEYS)):
         raise ValueError(f"vit_serve.preprocess {unknown} are not understood")
     kernel = own.get("interpolation", config.get("interpolation", default.interpolation))
@@ -94,8 +114,8 @@ def preprocess_from_timm(config: Mapping[str, Any], own: Mapping[str, Any] | Non
             interpolation=one_of(kernel, get_args(Interpolation), "interpolation"),
             crop_pct=_fraction(config.get("crop_pct", default.crop_pct)),
             crop_mode=one_of(config.get("crop_mode", default.crop_mode), get_args(CropMode), "crop_mode"),
-            mean=triple(config.get("mean", default.mean), "mean"),
-            std=triple(config.get("std", default.std), "std"),
+            mean=numbers(config.get("mean", default.mean), "mean"),
+            std=numbers(config.get("std", default.std), "std"),
             resize_px=_resize_px(own.get("resize_px")),
             library=one_of(own.get("library", default.library), get_args(Library), "library"),
         )
@@ -108,7 +128,7 @@ def preprocess_to_timm(spec: PreprocessSpec) -> tuple[dict[str, Any], dict[str, 
     Where timm cannot say it, its keys hold the nearest that it can.
     """
     timm: dict[str, Any] = {
-        "input_size": [3, spec.height, spec.width],
+        "input_size": [spec.channels, spec.height, spec.width],
         "interpolation": "box" if spec.interpolation == "area" else spec.interpolation,
         "crop_pct": spec.crop_pct,
         "crop_mode": spec.crop_mode,
@@ -143,6 +163,8 @@ def _checked(spec: PreprocessSpec) -> PreprocessSpec:
     sizes = spec.resize_px if isinstance(spec.resize_px, tuple) else (spec.resize_px or 0,)
     if max(*sizes, spec.height, spec.width) > _MAX_SIZE_PX:
         raise ValueError(f"a size of {max(*sizes, spec.height, spec.width)} px is over {_MAX_SIZE_PX}")
+    if len(spec.mean) != len(spec.std):
+        raise ValueError(f"there are {len(spec.mean)} mean values and {len(spec.std)} std values")
     if min(spec.std) < _SMALLEST_STD:
         raise ValueError(f"std {spec.std} holds a value that nothing can be divided by")
     if spec.library == "tensorflow" and spec.interpolation not in ("bilinear", "area"):

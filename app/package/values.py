@@ -56,7 +56,9 @@ def height_and_width(value: Any, name: str) -> tuple[int, int]:
     return whole(height, name), whole(width, name)
 
 
-def triple(values: Any, name: str) -> tuple[float, float, float]:
-    """Three numbers, one a channel."""
-    red, green, blue = (number(value, name) for value in items(values, name, 3))
-    return red, green, blue
+def numbers(values: Any, name: str) -> tuple[float, ...]:
+    """One number or several, one a channel."""
+    found = tuple(number(value, name) for value in items(values, name))
+    if not found:
+        raise ValueError(f"{name} is empty")
+    return found

@@ -94,8 +94,8 @@ class Trainer:
         fix_entry(self.worker)
         self.start_sha256, self.start_is_backbone = start.sha256, start.is_backbone
         self.best = BestEpoch(recipe.patience)
-        self.mean = torch.tensor(spec.mean, device=device).view(1, 3, 1, 1)
-        self.std = torch.tensor(spec.std, device=device).view(1, 3, 1, 1)
+        self.mean = torch.tensor(spec.mean, device=device).view(1, -1, 1, 1)
+        self.std = torch.tensor(spec.std, device=device).view(1, -1, 1, 1)
         # The CPU's flash kernel is slow backwards: four times slower than plain products for a dozen tokens.
         self.attention = [SDPBackend.MATH] if device.type == "cpu" else list(_GPU_ATTENTION)
         self.optimizers = Optimizers(self.master, recipe)
@@ -191,7 +191,7 @@ class Trainer:
         size = self.master.config.img_size
         if images.shape[2:] != size:
             images = F.interpolate(images, size, mode="bicubic", antialias=True).clamp_(0, 1)
-        return (images - self.mean) / self.std
+        return (images[:, : self.mean.shape[1]] - self.mean) / self.std  # grey images come as three equal colours
 
     def _batches(self, size: int) -> list[Tensor]:
         order = torch.randperm(size, generator=torch.Generator().manual_seed(self.recipe.seed + self.epoch))

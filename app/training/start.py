@@ -16,7 +16,7 @@ from app.errors import PackageError, SetupError
 from app.network.resize import resize_state
 from app.network.vit import VisionTransformer
 from app.package.config import file_sha256
-from app.package.preprocessing import at_size
+from app.package.preprocessing import at_size, check_pictures
 from app.package.variants import ViTConfig, variant
 from app.training.recipe import Recipe
 
@@ -97,6 +97,7 @@ def load_start(source: str, recipe: Recipe) -> Start:
     if takes_backbone(source, recipe):
         return _load_backbone(Path(source).expanduser(), recipe)
     package = load_model(source, for_training=True)
+    check_pictures(package.preprocess)
     config = _fitted(package.network.config, recipe, source)
     try:
         state, _ = resize_state(package.network.state_dict(), package.network.config, config.img_size)

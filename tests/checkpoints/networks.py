@@ -8,6 +8,7 @@ import torch
 from app.checkpoints.own import ModelPackage, save_package
 from app.domain import PreprocessSpec
 from app.network.vit import VisionTransformer
+from app.package.preprocessing import with_channels
 from app.package.variants import ViTConfig
 
 TINY: dict[str, Any] = {"img_size": (32, 32), "embed_dim": 64, "depth": 2, "num_heads": 4, "num_classes": 5}
@@ -44,7 +45,7 @@ def saved(folder: Path, config: ViTConfig, dtype: torch.dtype = torch.float32) -
     """The network, and a package of it in `folder`."""
     network = drawn(config)
     labels = tuple(f"label {i}" for i in range(config.num_classes))
-    spec = PreprocessSpec(*config.img_size)
+    spec = with_channels(PreprocessSpec(*config.img_size), config.in_chans)
     package = ModelPackage(
         name="vit_base_patch16_224.t",
         architecture="vit_base_patch16_224",

@@ -7,6 +7,7 @@ import torch
 from app.checkpoints.own import ModelPackage
 from app.domain import PreprocessSpec
 from app.network.vit import VisionTransformer
+from app.package.preprocessing import with_channels
 from app.package.variants import ViTConfig
 
 SMALL = ViTConfig(img_size=(24, 40), patch_size=8, embed_dim=24, depth=3, num_heads=2, num_classes=7)  # 3 x 5 patches
@@ -31,6 +32,6 @@ def random_package(config: ViTConfig = SMALL, name: str = "vit_test.$random") ->
         architecture="vit_test",
         network=random_network(config),
         labels=labels,
-        preprocess=PreprocessSpec(*config.img_size),
+        preprocess=with_channels(PreprocessSpec(*config.img_size), config.in_chans),
         sha256=None,
     )

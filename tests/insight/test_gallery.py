@@ -36,6 +36,13 @@ def test_a_plain_network_gets_all_pictures(tmp_path: Path, photographs: list[Pat
     assert len(done) == 2
 
 
+def test_a_network_of_grey_images_is_looked_into_too(tmp_path: Path, photographs: list[Path]):
+    package = random_package(replace(SMALL, in_chans=1))
+    pictures = draw(package, photographs, tmp_path)
+    assert [picture.path is None for picture in pictures] == [False, True, False, False]
+    assert "1 colours" in pictures[1].about
+
+
 def test_without_photographs_two_are_left_out(tmp_path: Path):
     pictures = draw(random_package(), [], tmp_path)
     assert [picture.path is None for picture in pictures] == [False, False, True, True]

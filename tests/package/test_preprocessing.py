@@ -96,7 +96,7 @@ def test_another_rescale_factor_goes_into_mean_and_std() -> None:
         ({"do_center_crop": True}, "vit", "crop_size"),
         ({"rescale_factor": 0}, "vit", "rescale_factor"),
         ({"image_std": [0, 1, 1]}, "vit", "std"),
-        ({"image_mean": [1, 2]}, "vit", "image_mean"),
+        ({"image_mean": [1, 2]}, "vit", "2 mean values"),
         ({"do_normalize": "yes"}, "vit", "do_normalize"),
         ({"image_processor_type": "MaskFormerImageProcessor"}, "vit", "MaskFormerImageProcessor"),
         ({}, "maskformer", "maskformer"),

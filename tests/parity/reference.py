@@ -38,11 +38,13 @@ def drawn(network: Any) -> Any:
     return network
 
 
-def answer(network: Any, folder: Path, size: int | Sequence[int], call: Callable[[Any, Any], Any]) -> None:
+def answer(
+    network: Any, folder: Path, size: int | Sequence[int], call: Callable[[Any, Any], Any], channels: int = 3
+) -> None:
     """Writes an input and what the network gives for it in both precisions."""
     height, width = (size, size) if isinstance(size, int) else size
     torch.manual_seed(1)
-    x = torch.randn(1, 3, height, width, dtype=torch.float64)
+    x = torch.randn(1, channels, height, width, dtype=torch.float64)
     with torch.inference_mode():
         single = call(network, x.float()).clone()
         double = call(network.double(), x).clone()
@@ -269,4 +271,4 @@ if __name__ == "__main__":
         for described in sorted(Path(place).glob("*/case.json")):
             case = json.loads(described.read_text())
             network, call = READ[library](described.parent, case)
-            answer(network.eval(), described.parent, case["size"], call)
+            answer(network.eval(), described.parent, case["size"], call, case.get("channels", 3))

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from app.checkpoints.export import export_package
 from app.checkpoints.own import load_package, save_package
 from app.package.variants import ViTConfig
 from tests.checkpoints.networks import KINDS, RELATIVES, TINY, saved
-from tests.parity.compare import assert_same_logits
+from tests.parity.compare import assert_same_logits, close
 from tests.parity.conftest import run_reference
 
 pytestmark = [pytest.mark.parity, pytest.mark.timeout(900)]
@@ -27,7 +29,33 @@ TIMM = {
     "average_before_norm": ViTConfig(**TINY, global_pool="avg", fc_norm=False),
     "no_biases": NO_BIASES,
     "no_final_norm": ViTConfig(**TINY, final_norm=False, qk_norm=True),
+    **{f"{n}_channels": ViTConfig(**TINY, in_chans=n) for n in (1, 2, 4, 5)},
     "oblong": ViTConfig(**{**TINY, "img_size": (224, 160), "gelu": "tanh"}),
+}
+CLIP = ViTConfig(**TINY, pre_norm=True, final_norm=False, global_pool="avg", norm_eps=1e-5, gelu="quick")
+MEAN = RELATIVES["average_of_normed"]
+DINO = ViTConfig(**TINY, init_values=1e-5, global_pool="token_avg")
+TRANSFORMERS = {  # by the class that must be able to load it
+    "plain": (KINDS["plain"], "ViT"),
+    "msn": (ViTConfig(**TINY, norm_eps=1e-6), "ViT"),
+    "oblong": (ViTConfig(**{**TINY, "img_size": (64, 32)}), "ViT"),
+    "no_positions": (ViTConfig(**TINY, position="none"), "ViT"),
+    "normed_after_picking": (ViTConfig(**TINY, fc_norm=True), "ViT"),
+    "distilled": (KINDS["distilled"], "DeiTForImageClassificationWithTeacher"),
+    "clip": (CLIP, "CLIP"),
+    "clip_no_biases": (replace(CLIP, qkv_bias=False, proj_bias=False, no_embed_class=True, gelu="erf"), "CLIP"),
+    "siglip": (replace(MEAN, gelu="tanh"), "Siglip"),
+    "siglip_no_positions": (replace(MEAN, gelu="tanh", position="none", proj_bias=False), "Siglip"),
+    "ijepa": (MEAN, "IJepa"),
+    "ijepa_oblong": (replace(MEAN, img_size=(32, 64), gelu="tanh", qkv_bias=False), "IJepa"),
+    "dinov2": (DINO, "Dinov2"),
+    "dinov2_of_two_channels": (replace(DINO, in_chans=2, mlp_ratio=2, qkv_bias=False, proj_bias=False), "Dinov2"),
+    "dinov2_swiglu": (replace(DINO, mlp_layer="swiglu_packed", mlp_ratio=2 * 128 / 64), "Dinov2"),
+    "swiglu": (ViTConfig(**TINY, mlp_layer="swiglu", mlp_ratio=2, proj_bias=False), "Dinov2"),
+    "deit_3": (ViTConfig(**TINY, init_values=1e-6, no_embed_class=True), "Dinov2"),
+    "average": (ViTConfig(**TINY, global_pool="avg", fc_norm=False), "Dinov2"),
+    "registers": (replace(DINO, reg_tokens=4), "Dinov2WithRegisters"),
+    "registers_of_timm": (RELATIVES["registers"], "Dinov2WithRegisters"),
 }
 SMALL = {"img_size": 32, "embed_dim": 64, "depth": 2, "num_heads": 4, "num_classes": 5}
 TORCHVISION = {"image_size": 32, "patch_size": 16, "num_layers": 2, "num_heads": 4, "hidden_dim": 64, "mlp_dim": 256}
@@ -36,7 +64,9 @@ TORCHVISION = {"image_size": 32, "patch_size": 16, "num_layers": 2, "num_heads":
 def case(folder: Path, config: ViTConfig, kind: str, file: str, **described: Any) -> None:
     saved(folder / "package", config)
     export_package(folder / "package", kind, folder / file)
-    (folder / "case.json").write_text(json.dumps({"file": file, "size": config.img_size, **described}))
+    (folder / "case.json").write_text(
+        json.dumps({"file": file, "size": config.img_size, "channels": config.in_chans, **described})
+    )
 
 
 def assert_read(library: str, folder: Path, names: Any) -> None:
@@ -74,3 +104,17 @@ def test_timms_reader_of_npz_reads_networks_without_biases(tmp_path: Path) -> No
     usual["arguments"] = {**SMALL, "no_embed_class": True}
     case(tmp_path / "no_rows", replace(NO_BIASES, no_embed_class=True), "npz", "m.npz", **usual)
     assert_read("npz", tmp_path, ["none", "no_rows"])
+
+
+@pytest.mark.parametrize("library", ["transformers4", "transformers5"])
+def test_transformers_loads_the_folder_strictly(library: str, tmp_path: Path) -> None:
+    for name, (config, stem) in TRANSFORMERS.items():
+        kind = stem if "For" in stem else f"{stem}ForImageClassification"
+        case(tmp_path / name, config, "hf", "exported", **{"class": kind})
+        assert json.loads((tmp_path / name / "exported" / "config.json").read_text())["architectures"] == [kind]
+    assert_read(library, tmp_path, [name for name in TRANSFORMERS if name != "registers"])
+    # Registers and their positions become one sum of float32, which is what a float32 network computes.
+    expected = load_file(tmp_path / "registers" / "expected.safetensors")
+    with torch.inference_mode():
+        ours = load_package(tmp_path / "registers" / "package").network(expected["x"].float())
+    close(ours, expected, "float32")

@@ -53,7 +53,7 @@ def test_the_first_loss_is_that_of_a_head_that_knows_nothing(
     assert first.loss == pytest.approx(math.log(2), abs=1e-6)
 
 
-@pytest.mark.parametrize("changes", [{}, {"stem_widths": (8, 8, 16)}], ids=str)
+@pytest.mark.parametrize("changes", [{}, {"stem_widths": (8, 8, 16)}, {"in_chans": 1}], ids=str)
 def test_an_easy_problem_is_learnt_from_a_start(tmp_path: Path, changes: dict[str, Any]):
     recipe = replace(
         TUNING, epochs=12, batch_size=32, learning_rate=0.01, ema_decay=0.9, drop_path_rate=0.0, patience=0

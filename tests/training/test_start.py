@@ -28,6 +28,7 @@ BODIES: list[dict[str, Any]] = [
     {"position": "2d_shared", "no_embed_class": True},
     {"reg_tokens": 2, "pre_norm": True, "init_values": 1e-5, "global_pool": "avg", "fc_norm": False},
     {"class_token": False, "global_pool": "map", "mlp_layer": "swiglu", "qk_norm": True},
+    {"in_chans": 1},
 ]
 
 
