@@ -59,8 +59,10 @@ async def open_classifier(
     always_admit = max(2 * lanes * max_batch_size, settings.max_images_per_request)
     max_wait_s = settings.max_wait_ms / 1000
     admission = AdmissionPolicy(max_wait_s, always_admit, _BURST * max_wait_s)
+    scaled = settings.decode == "scaled"
     limits = DecodeLimits(
-        *(settings.max_pixels, settings.max_decode_bytes, settings.color == "convert", settings.decode == "scaled")
+        *(settings.max_pixels, settings.max_decode_bytes, settings.color == "convert"),
+        *(scaled, scaled and not model.description.convolutional),
     )
     decoders = DecodePool(settings.decode_threads or cores, spec, limits)
     config = ClassifierConfig(admission, settings.request_timeout_ms / 1000, settings.max_top_k)

@@ -155,7 +155,8 @@ class Settings(BaseSettings):
         Field(
             description="`scaled` lets libjpeg shrink a large JPEG while it decodes, to no less than twice the size "
             "that it is resized to: a telephone's photograph takes half the time, its pixels move by 0.5 of 255 on "
-            "average. `exact` decodes whole what has up to 16 megapixels."
+            "average; what is shrunk by less than half is resized to within 1 of 255, unless the network has several "
+            "convolutions. `exact` decodes whole what has up to 16 megapixels and resizes it as Pillow does."
         ),
     ] = "scaled"
     color: Annotated[

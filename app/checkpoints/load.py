@@ -156,6 +156,7 @@ def _convert(
         preprocess=spec,
         sha256=next(iter(files.sha256.values())) if len(files.sha256) == 1 else None,
         activation=activation,
+        convolutional=config.backbone_layers is not None,
     )
     return Converted(
         package, found.layout.name, found.layout.format, _dtype(files), files.sha256, tuple(map(printable, remarks))

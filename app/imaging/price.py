@@ -20,6 +20,7 @@ class DecodeLimits:
     max_bytes: int = 512 * 2**20  # that decoding may hold at once, beside the file
     convert_colour: bool = False  # to sRGB, by the picture's own ICC profile; else its numbers are taken as sRGB's
     scaled: bool = False  # a JPEG of more than twice the size that is asked for is shrunk while it is decoded
+    nearly: bool = False  # where little is shrunk, a byte in some hundred may be one more or less than Pillow's
 
 
 @dataclass(frozen=True, slots=True)

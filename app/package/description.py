@@ -37,6 +37,7 @@ class PackageDescription:
     label_ids: tuple[str, ...] = field(default=(), repr=False)  # WordNet's, where the labels are ImageNet's
     source: str | None = None  # hf-hub:owner/name@commit, where they came from there
     activation: Activation = "softmax"
+    convolutional: bool = False  # of more than one layer: then a pixel that is off by one moves the scores visibly
 
     @property
     def scoring(self) -> Scoring:
@@ -78,6 +79,7 @@ def read_description(directory: Path) -> tuple[PackageDescription, ViTConfig]:
         label_ids=labels.ids,
         source=str(own["source"]) if own.get("source") else None,
         activation=scoring.activation,
+        convolutional=vit_config.backbone_layers is not None,
     )
     return description, vit_config
 

@@ -148,7 +148,7 @@ def input_of(model: str) -> PreprocessSpec:
 
 def limits_of(settings: Settings) -> DecodeLimits:
     """How the service decodes."""
-    exactness = settings.color == "convert", settings.decode == "scaled"
+    exactness = settings.color == "convert", *(settings.decode == "scaled",) * 2
     return DecodeLimits(settings.max_pixels, settings.max_decode_bytes, *exactness)
 
 

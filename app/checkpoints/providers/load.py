@@ -76,4 +76,5 @@ def _loaded(folder: Path, provider: Provider) -> NetworkPackage:
         preprocess=provided.preprocess,
         sha256=next(iter(files.sha256.values())) if len(files.sha256) == 1 else None,
         activation=activation_of(stated_activation(files.config or {}), classes),
+        convolutional=True,  # most are, and what is not knows of no other decoder than Pillow
     )
