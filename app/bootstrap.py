@@ -132,6 +132,7 @@ def _info(model: Opened, lanes: int) -> ModelInfo:
         source=description.source,
         engine=model.engine,
         lanes=lanes,
+        max_batch_size=model.max_batch_size,
         engine_reason=model.reason,
         candidates=model.candidates,
         activation=description.activation,

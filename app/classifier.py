@@ -72,14 +72,29 @@ class Classifier:
         """Images between admission and answer."""
         return self._slots.in_use
 
+    @property
+    def slots(self) -> int:
+        """Images that may be between admission and answer."""
+        return len(self._slots.pixels)
+
     async def ready(self) -> None:
         """Returns once the model is warmed up. Raises what the warm-up raised."""
         await self._engine.ready()
 
     @property
-    def decoding_bytes(self) -> int:
-        """Memory that pictures take while they are decoded, by their prices."""
-        return self._decoders.running_bytes
+    def decoders(self) -> DecodePool:
+        """Who decodes, for those who measure it."""
+        return self._decoders
+
+    @property
+    def images_per_s(self) -> float:
+        """What leaves under load, as measured: the slower of decoding and the network; 0 before the first."""
+        return 1 / self._seconds_per_image if self._seconds_per_image else 0.0
+
+    @property
+    def expected_wait_s(self) -> float:
+        """Seconds until everything now inside has been answered, at the measured rate."""
+        return expected_wait_s(self._slots.in_use, self._seconds_per_image)
 
     def drain(self, timeout_s: float | None = None) -> None:
         """Tells the world by `status` that the end is near; images are still taken until the doors close.
@@ -148,7 +163,7 @@ class Classifier:
             retry_after_s = self._retry_after(timeout_s, self._decoders.wait_s(cost))
             if retry_after_s is None and (slot := self._slots.take()) is not None:
                 return slot
-            raise _overloaded(retry_after_s or self._expected_wait_s())
+            raise _overloaded(retry_after_s or self.expected_wait_s)
 
         return await self._waiting.until(take) if patient else take()
 
@@ -222,12 +237,9 @@ class Classifier:
         """How often an image leaves under load: what is slower, decoding or the network, sets the pace."""
         return max(self._engine.seconds_per_image, self._decoders.seconds_per_image)
 
-    def _expected_wait_s(self) -> float:
-        return expected_wait_s(self._slots.in_use, self._seconds_per_image)
-
     def _retry_after(self, timeout_s: float, decode_wait_s: float = 0.0) -> float | None:
         policy, now = self._config.admission, time.monotonic()
-        if is_short(self._expected_wait_s(), policy):
+        if is_short(self.expected_wait_s, policy):
             self._short_at = now
         calm = now - self._short_at <= policy.calm_s
         return admit(self._slots.in_use, self._seconds_per_image, timeout_s, policy, decode_wait_s, calm)

@@ -110,6 +110,7 @@ class ModelInfo:
     source: str | None = None  # hf-hub:owner/name@commit
     engine: Engine = "torch"
     lanes: int = 1  # batches at once
+    max_batch_size: int = 1
     engine_reason: str | None = None  # why it is this one
     candidates: tuple[Candidate, ...] = ()  # what it was chosen from
     activation: Activation = "softmax"  # which makes the scores

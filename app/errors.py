@@ -38,15 +38,20 @@ from typing import ClassVar
 
 
 class VitServeError(Exception):
-    """Base of everything raised on purpose. `code` is stable and meant for programs; str() is a sentence for people."""
+    """Base of everything raised on purpose. `code` is stable and meant for programs; str() is a sentence for people.
+
+    `stage`: where on its way a request meets it: head, body, admission, decode, queue (any wait) or inference.
+    """
 
     code: ClassVar[str] = "internal_error"
+    stage: ClassVar[str] = "unknown"
 
 
 class RequestError(VitServeError):
     """The caller's input is at fault; sending it again will fail again."""
 
     code = "bad_request"
+    stage = "body"
 
 
 class EmptyBody(RequestError):
@@ -65,18 +70,21 @@ class NotAnImage(RequestError):
     """The bytes are of no image format that is read here."""
 
     code = "not_an_image"
+    stage = "decode"
 
 
 class CorruptImage(RequestError):
     """The bytes begin like an image but cannot be decoded to the end."""
 
     code = "corrupt_image"
+    stage = "decode"
 
 
 class TooManyPixels(RequestError):
     """The header announces more pixels than the limit; nothing was decoded."""
 
     code = "too_many_pixels"
+    stage = "decode"
 
 
 class BodyTooLarge(RequestError):
@@ -107,24 +115,28 @@ class UnknownParameter(RequestError):
     """The query has a parameter that means nothing here, or is too long to be looked at."""
 
     code = "unknown_parameter"
+    stage = "head"
 
 
 class InvalidTopK(RequestError):
     """`top_k` is not a whole number from 1 to the number of classes, or over the limit."""
 
     code = "invalid_top_k"
+    stage = "head"
 
 
 class InvalidTimeout(RequestError):
     """The request's own timeout is not a positive number of milliseconds."""
 
     code = "invalid_timeout"
+    stage = "head"
 
 
 class Unavailable(VitServeError):
     """The service cannot take the request now; the same request may succeed later."""
 
     code = "unavailable"
+    stage = "admission"
 
 
 class Overloaded(Unavailable):
@@ -162,18 +174,21 @@ class ClientGone(VitServeError):
     """The caller closed the connection; its work was cancelled and nobody reads the answer."""
 
     code = "client_gone"
+    stage = "body"
 
 
 class DeadlineExceeded(VitServeError):
     """The job was accepted but its deadline passed before the answer was there."""
 
     code = "deadline_exceeded"
+    stage = "queue"
 
 
 class InferenceFailed(VitServeError):
     """The forward pass failed; the cause is chained."""
 
     code = "inference_failed"
+    stage = "inference"
 
 
 class SetupError(VitServeError):

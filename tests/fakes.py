@@ -46,6 +46,7 @@ class RecordingObserver:
     def __init__(self) -> None:
         self.stages: list[str] = []
         self.batches: list[int] = []
+        self.splits: list[bool] = []
         self.outcomes: list[str] = []
         self.confidences: list[str] = []
 
@@ -53,8 +54,12 @@ class RecordingObserver:
         assert seconds >= 0
         self.stages.append(name)
 
-    def batch(self, size: int) -> None:
+    def batch(self, size: int, seconds: float) -> None:
+        assert seconds >= 0
         self.batches.append(size)
+
+    def split(self, out_of_memory: bool) -> None:
+        self.splits.append(out_of_memory)
 
     def job(self, outcome: str) -> None:
         self.outcomes.append(outcome)

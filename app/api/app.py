@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from app import __version__
 from app.api.admission import BodyMemory
 from app.api.errors import handle_http, handle_known
+from app.api.gauges import watch_service
 from app.api.middleware import BodyLimit, Tracking
 from app.api.routes import classify, health, metrics, model, page
 from app.api.shortcut import Shortcut
@@ -33,7 +34,7 @@ def create_app(settings: Settings, classifier: Classifier, telemetry: Metrics) -
         redirect_slashes=False,  # a redirect would make clients send their image twice
     )
     app.state.service = state
-    _watch(state)
+    watch_service(state)
 
     # Outermost last, as Starlette adds them.
     for busiest in classify.router.routes:
@@ -68,13 +69,3 @@ def create_admin_app(main: FastAPI) -> FastAPI:
     for module in (health, metrics):
         app.include_router(module.router)
     return app
-
-
-def _watch(state: State) -> None:
-    classifier, telemetry = state.classifier, state.metrics
-    telemetry.model(classifier.info)
-    telemetry.watch("vit_ready", "Whether new images are taken.", lambda: classifier.status is Status.READY)
-    telemetry.watch("vit_queue_depth", "Images waiting for the device.", lambda: classifier.queue_depth)
-    telemetry.watch("vit_slots_in_use", "Images between admission and answer.", lambda: classifier.slots_in_use)
-    telemetry.watch("vit_bodies_bytes", "Memory of request bodies.", lambda: state.bodies.used_bytes)
-    telemetry.watch("vit_decode_bytes", "Memory of pictures being decoded.", lambda: classifier.decoding_bytes)

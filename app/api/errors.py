@@ -12,6 +12,8 @@ from starlette.responses import JSONResponse
 from app import errors
 from app.api.encoding import ACCEPTED
 from app.api.request_id import request_id
+from app.api.state import State
+from app.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -55,9 +57,15 @@ def error_response(request: Request, error: errors.VitServeError) -> JSONRespons
     return _response(request, STATUS.get(type(error), 500), error_body(error), headers)
 
 
+def count_refusal(metrics: Metrics, error: errors.VitServeError) -> None:
+    """One image, or a request as a whole, ends with this error."""
+    metrics.refusal(error.code, error.stage)
+
+
 async def handle_known(request: Request, error: Exception) -> JSONResponse:
     """For everything raised on purpose."""
     assert isinstance(error, errors.VitServeError)
+    count_refusal(State.of(request).metrics, error)
     if STATUS.get(type(error), 500) == 500:
         logger.error("request %s failed: %s", request_id(request.scope), error)
     return error_response(request, error)

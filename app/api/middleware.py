@@ -7,10 +7,10 @@ from typing import Any
 
 from starlette.requests import Request
 
-from app.api.errors import error_response, unknown_error_response
+from app.api.errors import count_refusal, error_response, unknown_error_response
 from app.api.request_id import HEADER, request_id
 from app.api.state import ANSWERED_AT
-from app.errors import BodyTooLarge, Draining
+from app.errors import BodyTooLarge, Draining, VitServeError
 from app.telemetry.metrics import Metrics
 
 Scope = MutableMapping[str, Any]
@@ -57,16 +57,18 @@ class Tracking:
         except asyncio.CancelledError:
             if not status:
                 error = Draining("the service is shutting down and did not finish this request in time")
+                count_refusal(self._metrics, error)
                 await error_response(Request(scope), error)(scope, receive, send_with_id)
             raise
         except Exception as error:  # here, and not in Starlette's outermost layer, so that it is counted and has its id
             if status:
                 raise
+            count_refusal(self._metrics, VitServeError())
             await unknown_error_response(Request(scope), error)(scope, receive, send_with_id)
         finally:
             now = time.monotonic()
             route = getattr(scope.get("route"), "path", "unmatched")
-            self._metrics.request(route, status or _CLIENT_GONE, now - started_at)
+            self._metrics.request(route, status or _CLIENT_GONE, now - started_at, {"request_id": request_id(scope)})
             if (answered_at := scope.get(ANSWERED_AT)) is not None:
                 self._metrics.stage("respond", now - answered_at)
 

@@ -150,6 +150,7 @@ class ModelOut(BaseModel):
     source: str | None = Field(None, description="`hf-hub:owner/name@commit` of a model from a hub.")
     engine: str = Field(description="What computes: openvino, torch, or noop without a network.")
     lanes: int = Field(description="Batches at once.")
+    max_batch_size: int = Field(description="Images in a batch at most.")
     engine_reason: str | None = Field(None, description="Why it is this engine, where it was not the fastest.")
     candidates: list[CandidateOut] = Field([], description="What the engine was chosen from.")
 

@@ -98,6 +98,7 @@ async def _serve(settings: Settings) -> int:
         app = create_app(settings, classifier, telemetry)
         connections = Connections(limits.max_connections, telemetry)
         telemetry.watch("vit_connections", "Open connections.", lambda: len(connections.open))
+        telemetry.watch("vit_connections_limit", "Connections that may be open.", lambda: connections.limit)
         server = DrainingServer(
             _uvicorn_config(app, settings, connection_factory(app, limits, connections)),
             *(classifier, settings.drain_delay_s, settings.drain_timeout_s),

@@ -75,8 +75,12 @@ class Observer(Protocol):
         """One job or request spent `seconds` in a stage: read, decode, queue, inference or respond."""
         ...
 
-    def batch(self, size: int) -> None:
+    def batch(self, size: int, seconds: float) -> None:
         """A batch of `size` images ran."""
+        ...
+
+    def split(self, out_of_memory: bool) -> None:
+        """A batch failed, and its halves are tried."""
         ...
 
     def job(self, outcome: str) -> None:
@@ -94,7 +98,10 @@ class NullObserver:
     def stage(self, name: str, seconds: float) -> None:
         """Ignores it."""
 
-    def batch(self, size: int) -> None:
+    def batch(self, size: int, seconds: float) -> None:
+        """Ignores it."""
+
+    def split(self, out_of_memory: bool) -> None:
         """Ignores it."""
 
     def job(self, outcome: str) -> None:

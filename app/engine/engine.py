@@ -9,7 +9,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from app.engine.client import EngineConfig, NullObserver, Observer, Outcome, Runner, Scores, Status
+from app.engine.client import (
+    EngineConfig,
+    NullObserver,
+    Observer,
+    Outcome,
+    OutOfDeviceMemory,
+    Runner,
+    Scores,
+    Status,
+)
 from app.engine.slots import SlotPool
 from app.errors import DeadlineExceeded, EngineFailed, InferenceFailed, VitServeError
 from app.pace import Pace
@@ -149,6 +158,7 @@ class Engine:
         except Exception as error:
             if len(jobs) > 1:
                 logger.warning("a batch of %d failed (%r); trying its halves", len(jobs), error)
+                self._observer.split(isinstance(error, OutOfDeviceMemory))
                 half = len(jobs) // 2
                 return self._run(runner, jobs[:half]) + self._run(runner, jobs[half:])
             logger.exception("inference failed")
@@ -164,7 +174,7 @@ class Engine:
 
     def _observe(self, jobs: Sequence[Job], started_at: float, inference_s: float) -> None:
         self._pace.add(len(jobs), inference_s)
-        self._observer.batch(len(jobs))
+        self._observer.batch(len(jobs), inference_s)
         for job in jobs:
             self._observer.stage("queue", started_at - job.submitted_at)
             self._observer.stage("inference", inference_s)

@@ -61,6 +61,10 @@ class _Lane:
             self._changed.notify()
 
     @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
     def wait_s(self) -> float:
         """Seconds until a thread is free for one more, by the prices of those before it."""
         with self._changed:
@@ -118,6 +122,7 @@ class DecodePool:
         self._ordinary = _Lane(self, "decode", threads, limits.max_bytes // 2, nice=0)
         self._large = _Lane(self, "decode-large", max(threads // 2, 1), limits.max_bytes, nice=_NICE)
         self._pace = Pace(threads)
+        self._busy_s, self._counting = 0.0, threading.Lock()
 
     def examine(self, data: bytes | bytearray) -> Examined:
         """What decoding would cost, by the header alone, in under a millisecond whatever the bytes are.
@@ -150,8 +155,11 @@ class DecodePool:
             settle = partial(task.future.set_exception, error)
         else:
             settle = partial(task.future.set_result, None)
+        took_s = time.perf_counter() - started_at
+        with self._counting:
+            self._busy_s += took_s
         if measured:
-            self._pace.add(1, time.perf_counter() - started_at)
+            self._pace.add(1, took_s)
         return settle
 
     def wait_s(self, cost: Price) -> float:
@@ -162,6 +170,21 @@ class DecodePool:
     def seconds_per_image(self) -> float:
         """Measured: how often an ordinary image leaves when all threads are busy, 0 before the first."""
         return self._pace.seconds_per_image
+
+    @property
+    def busy_seconds(self) -> float:
+        """For which threads have decoded, all of them together, since the start."""
+        return self._busy_s
+
+    @property
+    def waiting(self) -> int:
+        """Pictures before their turn."""
+        return self._ordinary.waiting + self._large.waiting
+
+    @property
+    def threads(self) -> int:
+        """Those for ordinary pictures, and those for large ones."""
+        return self._ordinary.threads + self._large.threads
 
     @property
     def running_bytes(self) -> int:

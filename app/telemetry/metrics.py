@@ -1,15 +1,15 @@
 """Owns the Prometheus metrics: names, labels, buckets; does not measure, others tell it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, get_args
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
 
 from app.domain import Confidence, ModelInfo
+from app.telemetry.exposition import CounterOf, expose
+from app.telemetry.process import gc_seconds, versions
 
-CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 # 0.5 ms to 10 s, each about 1.6 times the one before.
 SECONDS: Final = (
     *(0.0005, 0.001, 0.0015, 0.0025, 0.004, 0.0065, 0.01, 0.015, 0.025, 0.04, 0.065),
@@ -17,6 +17,7 @@ SECONDS: Final = (
 )
 IMAGES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 STAGES: Final = ("read", "decode", "queue", "inference", "respond")
+TIMED_ROUTES: Final = ("/v1/classify",)  # the others are counted alone: probes would have as many series
 OUTCOMES: Final = ("result", "error", "cancelled")
 DEADLINES_SET_BY: Final = ("server", "client")
 CLOSED_BECAUSE: Final = ("idle_evicted", "idle_timeout", "header_timeout", "refused")
@@ -30,10 +31,15 @@ class Metrics:
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
+        GCCollector(registry=registry)
+        self.watch_total("vit_gc_seconds", "Time in which garbage was collected and nothing else ran.", gc_seconds)
+        build = Gauge("vit_build_info", "What runs here; always 1.", [*versions()], registry=registry)
+        build.labels(**versions()).set(1)
         self._requests = Counter("vit_requests", "HTTP requests answered.", ["route", "code"], registry=registry)
         self._duration = Histogram(
             "vit_request_duration_seconds",
-            "From the request's head to the answer's last byte; outcome: answered, refused (503) or failed.",
+            "From the request's head to the answer's last byte; outcome: answered (2xx), rejected (4xx), refused (503) "
+            "or failed (any other 5xx).",
             ["route", "outcome"],
             buckets=SECONDS,
             registry=registry,
@@ -58,12 +64,26 @@ class Metrics:
             ["set_by"],
             registry=registry,
         )
+        self._refusals = Counter(
+            "vit_refusals",
+            "Images and requests that got an error instead, by its code and by where it was found.",
+            ["code", "stage"],
+            registry=registry,
+        )
         self._closed = Counter("vit_connections_closed", "Connections that we ended.", ["reason"], registry=registry)
         for set_by in DEADLINES_SET_BY:
             self._deadlines.labels(set_by)
         for reason in CLOSED_BECAUSE:
             self._closed.labels(reason)
         self._batch = Histogram("vit_batch_size", "Images in a batch.", buckets=IMAGES, registry=registry)
+        self._batch_seconds = Histogram(
+            "vit_batch_duration_seconds", "A batch on the device.", buckets=SECONDS, registry=registry
+        )
+        busy = "Time for which lanes ran a batch, all lanes together."
+        self._busy = Counter("vit_device_busy_seconds", busy, registry=registry)
+        self._splits = Counter("vit_batch_splits", "Batches that failed and were tried in halves.", registry=registry)
+        memory = "Batches for which the device had no memory."
+        self._out_of_memory = Counter("vit_out_of_memory", memory, registry=registry)
         # Children are looked up once: a label look-up costs as much as the count itself, and series start at 0.
         self._stages = {stage: stages.labels(stage) for stage in STAGES}
         self._jobs = {outcome: jobs.labels(outcome) for outcome in OUTCOMES}
@@ -73,9 +93,16 @@ class Metrics:
         """One job or request spent `seconds` in a stage."""
         self._stages[name].observe(seconds)
 
-    def batch(self, size: int) -> None:
+    def batch(self, size: int, seconds: float) -> None:
         """A batch of `size` images ran."""
         self._batch.observe(size)
+        self._batch_seconds.observe(seconds)
+        self._busy.inc(seconds)
+
+    def split(self, out_of_memory: bool) -> None:
+        """A batch failed, and its halves are tried."""
+        self._splits.inc()
+        self._out_of_memory.inc(out_of_memory)
 
     def job(self, outcome: str) -> None:
         """An admitted image ended as result, error or cancelled."""
@@ -85,15 +112,20 @@ class Metrics:
         """An answer was high or low in confidence."""
         self._answers[confidence].inc()
 
-    def request(self, route: str, code: int, seconds: float) -> None:
-        """An HTTP request was answered."""
+    def request(self, route: str, code: int, seconds: float, exemplar: Mapping[str, str] | None = None) -> None:
+        """An HTTP request was answered; `exemplar`: how to find this one elsewhere."""
         self._requests.labels(route, str(code)).inc()
-        outcome = "answered" if 200 <= code < 300 else "refused" if code == 503 else "failed"
-        self._duration.labels(route, outcome).observe(seconds)
+        if route in TIMED_ROUTES:
+            self._duration.labels(route, _outcome(code)).observe(seconds, dict(exemplar) if exemplar else None)
 
-    def refused(self, status: int) -> None:
+    def refusal(self, code: str, stage: str) -> None:
+        """An image, or a request as a whole, got an error of that code, found in that stage."""
+        self._refusals.labels(code, stage).inc()
+
+    def refused(self, status: int, code: str, stage: str) -> None:
         """A client was refused before its request could be understood."""
         self._requests.labels("unparsed", str(status)).inc()
+        self.refusal(code, stage)
 
     def connection_closed(self, reason: str) -> None:
         """We ended a connection."""
@@ -106,6 +138,17 @@ class Metrics:
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
         """A gauge that is read when somebody scrapes."""
         Gauge(name, text, registry=self.registry).set_function(value)
+
+    def watch_kinds(self, name: str, text: str, values: Mapping[str, Callable[[], float]]) -> None:
+        """As `watch`, a series for each kind; without any there is no such gauge."""
+        if values:
+            gauge = Gauge(name, text, ["kind"], registry=self.registry)
+            for kind, value in values.items():
+                gauge.labels(kind).set_function(value)
+
+    def watch_total(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """A counter that is read when somebody scrapes; `name` without its `_total`."""
+        self.registry.register(CounterOf(name, text, value))
 
     def model(self, info: ModelInfo) -> None:
         """Names what is served."""
@@ -127,6 +170,12 @@ class Metrics:
                 chosen = (each.engine, each.precision, each.lanes) == (info.engine, info.precision, info.lanes)
                 rates.labels(each.engine, each.precision, str(each.lanes), str(chosen).lower()).set(each.images_per_s)
 
-    def render(self) -> bytes:
-        """Everything in Prometheus' text format."""
-        return generate_latest(self.registry)
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """Everything as text, and its content type; see `expose`."""
+        return expose(self.registry, accept)
+
+
+def _outcome(code: int) -> str:
+    if code < 300:
+        return "answered"
+    return "rejected" if code < 500 else "refused" if code == 503 else "failed"

@@ -215,6 +215,7 @@ def test_a_batch_that_runs_out_of_memory_is_split() -> None:
             answers = await asyncio.gather(*tasks)
             assert [a.scores.indices[0] for a in answers] == [63 - i for i in range(9)]
             assert max(len(batch) for batch in runner.batches) == 2
+            assert h.observer.splits and all(h.observer.splits)
 
     asyncio.run(run())
 

@@ -11,7 +11,7 @@ from app.api.connection.exchange import ASGIApp, Exchange
 from app.api.connection.head import BadRequestHead, Head, Refusal
 from app.api.connection.limits import ConnectionLimits
 from app.api.connection.reader import RequestReader
-from app.api.connection.registry import Connections, Reason
+from app.api.connection.registry import Connections, Reason, Stage
 from app.api.request_id import request_id
 
 _EVENTS_A_TURN: Final = 2000  # pieces of body and the like, some 2 ms; the others' turn comes in between
@@ -52,7 +52,8 @@ class Connection(asyncio.Protocol):
         self._timer = self._loop.call_later(self._limits.keep_alive_s, self._waited)
         self._watch: asyncio.TimerHandle | None = None
         if not self._connections.enter(self):
-            self._say(Refusal(503, "too_many_connections", "the service has no room for another connection"))
+            full = Refusal(503, "too_many_connections", "the service has no room for another connection")
+            self._say(full, "connection")
             self._transport.close()  # it has no place in which to linger
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -258,11 +259,11 @@ class Connection(asyncio.Protocol):
         if not self._exchanges:
             self._say(refusal)
 
-    def _say(self, refusal: Refusal) -> None:
+    def _say(self, refusal: Refusal, stage: Stage = "head") -> None:
         if self._transport.is_closing():
             return
         self._refusal = refusal
-        self._connections.observer.refused(refusal.status)
+        self._connections.observer.refused(refusal.status, refusal.code, stage)
         id_ = request_id({})
         body = json.dumps({"error": refusal.sentence, "code": refusal.code, "request_id": id_})
         head = (

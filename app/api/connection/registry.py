@@ -9,13 +9,14 @@ logger = logging.getLogger(__name__)
 _LOG_EVERY_S: Final = 10.0
 _MAX_KEPT_BYTES: Final = 32 * 2**20
 
+Stage = Literal["connection", "head"]  # where a client was refused
 Reason = Literal["idle_evicted", "idle_timeout", "header_timeout", "refused"]
 
 
 class ConnectionObserver(Protocol):
     """Is told what happens below the application; must be quick."""
 
-    def refused(self, status: int) -> None:
+    def refused(self, status: int, code: str, stage: Stage) -> None:
         """A client got `status` without the application's knowing."""
         ...
 

@@ -14,7 +14,7 @@ from app.api.answer import result_document
 from app.api.body import read_body
 from app.api.disconnect import unless_gone
 from app.api.envelopes import Images, is_raw, unpack, unpack_for_good
-from app.api.errors import STATUS, error_body
+from app.api.errors import STATUS, count_refusal, error_body
 from app.api.parameters import LEAST_TIMEOUT_S, timeout_s_of, top_k
 from app.api.request_id import request_id
 from app.api.schemas import PARAMETERS, REQUEST_BODY, ClassifyManyOut, ClassifyOut, ErrorOut
@@ -130,6 +130,9 @@ async def _classify_many(
     if all(isinstance(answer, Unavailable | DeadlineExceeded) for answer in answers):
         assert isinstance(answers[0], VitServeError)
         raise answers[0]
+    for answer in answers:
+        if isinstance(answer, VitServeError):
+            count_refusal(state.metrics, answer)
     return [error_body(answer) if isinstance(answer, VitServeError) else answer for answer in answers]
 
 

@@ -71,3 +71,9 @@ def _agree(exact: Tensor, rounded: Tensor, scoring: Scoring) -> bool:
         return disagreement(exact.cpu().numpy(), rounded.cpu().numpy(), scoring) is None
     scores, winners = exact.softmax(dim=1), rounded.argmax(dim=1, keepdim=True)
     return bool((scores.amax(dim=1, keepdim=True) - scores.gather(1, winners) < _TIE).all())
+
+
+def free_and_total() -> tuple[int, int]:
+    """Bytes of the GPU's memory."""
+    free, total = torch.cuda.mem_get_info()
+    return int(free), int(total)

@@ -23,7 +23,7 @@ class Counter:
         self.refusals: list[int] = []
         self.closed: list[str] = []
 
-    def refused(self, status: int) -> None:
+    def refused(self, status: int, code: str, stage: str) -> None:
         self.refusals.append(status)
 
     def connection_closed(self, reason: str) -> None:
