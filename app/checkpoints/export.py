@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from torch import Tensor
 
-from app.checkpoints import hf, npz, timm, torchvision
+from app.checkpoints import hf_classes, npz, timm, torchvision
 from app.checkpoints.infer import CONSTANTS
 from app.checkpoints.own import ModelPackage, load_package, write_tensors
 from app.checkpoints.rules import Dims, Layout, write
@@ -26,18 +26,15 @@ from app.package.whole import written_whole
 
 FORMATS: Final[dict[str, tuple[Layout, ...]]] = {
     "timm": timm.LAYOUTS,
-    "hf": hf.LAYOUTS,
+    "hf": hf_classes.LAYOUTS,  # not the first that has a place, but by what the network is
     "torchvision": torchvision.LAYOUTS,
     "npz": npz.LAYOUTS,
 }
 _GRID_ONLY: Final = ("timm", "npz, big_vision")  # layouts whose position table may lack the prefix tokens' rows
 _FOLDERS: Final = ("timm", "hf")
 # Biases that a network may lack, and a format with no way to say so has everywhere: zeros say the same.
-_BIASES: Final = {
-    "hf": ("attn.proj", "mlp.fc1", "mlp.fc2"),
-    **dict.fromkeys(("torchvision", "npz"), ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")),
-}
-# What no format but timm's can say otherwise.
+_BIASES: Final = dict.fromkeys(("torchvision", "npz"), ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"))
+# What neither torchvision's nor Google's network can have otherwise.
 _PLAIN: Final[dict[str, Any]] = {
     **{"class_token": True, "reg_tokens": 0, "global_pool": "token", "pre_norm": False, "final_norm": True},
     **{"norms_pooled": False, "qk_norm": False, "init_values": None, "mlp_layer": "mlp"},
@@ -75,6 +72,9 @@ def export_package(package: Path, kind: str, destination: Path) -> Exported:
     ]
     if built and destination.suffix:
         remarks.append(f"timm builds it by create_model({built[0]!r}, num_classes={config.num_classes}, **{built[1]})")
+    if kind == "hf" and destination.suffix:
+        name = hf_classes.class_of(layout)
+        remarks.append(f"the names are those of {name}; transformers needs its config.json too, which a folder gets")
     _save(destination, written, _documents(layout, loaded, package, built))
     return Exported(layout.name, (*remarks, *_unsaid(kind, loaded)))
 
@@ -104,6 +104,8 @@ def _unsaid(kind: str, package: ModelPackage) -> list[str]:
         remarks.append(
             f"transformers has no crop mode {spec.crop_mode} for {spec.height} x {spec.width} px: it will cut elsewhere"
         )
+    if kind == "hf" and spec.library == "tensorflow":
+        remarks.append("transformers resizes with Pillow, not as TensorFlow does: its pixels will differ a little")
     if kind not in _FOLDERS:
         remarks.append(f"{kind} does not say how images are prepared; here it is {spec}")
     return remarks
@@ -124,17 +126,17 @@ def _check_destination(kind: str, destination: Path) -> None:
 
 def _layout(kind: str, state: Mapping[str, Tensor], config: ViTConfig) -> tuple[Layout, dict[str, Tensor]]:
     """The first layout with a place for every tensor, and the tensors under its names."""
-    if config.position != "1d":
+    if config.position not in ("none", "1d"):
         raise PackageError(f"no other library has positions of the kind {config.position!r}")
+    if kind == "hf":
+        return hf_classes.as_transformers(_with_positions(state, config), config)
     homeless: tuple[str, ...] = ()
     for layout in FORMATS[kind]:
         if config.no_embed_class and kind == "npz" and layout.name not in _GRID_ONLY:
             continue
         mine = _with_biases(kind, state)
-        if (
-            config.no_embed_class and layout.name not in _GRID_ONLY
-        ):  # a row of zeros for each prefix token says the same
-            mine["pos_embed"] = F.pad(mine["pos_embed"], (0, 0, config.num_prefix_tokens, 0))
+        if layout.name not in _GRID_ONLY:
+            mine = _with_positions(mine, config)
         written, left = write(layout, mine, Dims(config.num_heads))
         if not any(not name.startswith("head") or state[name].any() for name in left):  # a head of zeros says nothing
             return layout, written
@@ -142,13 +144,25 @@ def _layout(kind: str, state: Mapping[str, Tensor], config: ViTConfig) -> tuple[
     raise PackageError(f"{kind} has no place for {', '.join(homeless[:6])}{' …' if len(homeless) > 6 else ''}")
 
 
+def _with_positions(state: Mapping[str, Tensor], config: ViTConfig) -> dict[str, Tensor]:
+    """The tensors, and a position for every token: zeros say the same where there is none."""
+    mine = dict(state)
+    if config.position == "none":
+        mine["pos_embed"] = mine["blocks.0.norm1.weight"].new_zeros(1, config.num_tokens, config.embed_dim)
+    elif config.no_embed_class:
+        mine["pos_embed"] = F.pad(mine["pos_embed"], (0, 0, config.num_prefix_tokens, 0))
+    return mine
+
+
 def _check_kind(kind: str, config: ViTConfig) -> None:
     """Raises PackageError for a network that the format's library would take for another, or could not build."""
-    if kind != "timm":
+    if kind in ("torchvision", "npz"):
         odd = [f"{name} {getattr(config, name)!r}" for name, usual in _PLAIN.items() if getattr(config, name) != usual]
         if odd:
             raise PackageError(f"{kind} has no place for {', '.join(odd)}; timm has: --to timm")
     height, width = config.img_size
+    if kind == "torchvision" and config.in_chans != 3:
+        raise PackageError(f"torchvision takes RGB alone, and this network {config.in_chans} channels: --to timm or hf")
     if kind == "torchvision" and (height != width or height % config.patch_size):
         raise PackageError(
             f"torchvision takes one image_size, a multiple of the patch, and this network {height} x {width} px with "
@@ -184,9 +198,10 @@ def _documents(
 ) -> dict[str, dict[str, Any]]:
     """The JSON files that belong beside the weights in a folder; `built`: what timm builds the network of."""
     if layout.format == "hf":
+        name = hf_classes.class_of(layout)
         return {
-            CONFIG_NAME: hf_config(package, layout.name.rpartition(" ")[2]),
-            "preprocessor_config.json": hf_preprocessor(package.preprocess),
+            CONFIG_NAME: hf_config(package, name),
+            "preprocessor_config.json": hf_preprocessor(package.preprocess, name),
         }
     if built is not None:  # a package has timm's, and one key of our own
         document = {key: value for key, value in read_json(folder / CONFIG_NAME).items() if key != "vit_serve"}

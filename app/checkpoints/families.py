@@ -12,6 +12,8 @@ _RELEASED: Final = {
     "852ce7e3": "torchvision-l16",
     **dict.fromkeys(("9ac1b537", "4e70ced5", "4f3808c9", "4d563306", "80465313", "c1eb923e"), "torchvision-swag"),
 }
+# transformers' classes of the relatives, by what their names begin with.
+_HF: Final = {"CLIP": "clip", "Siglip": "siglip", "Dinov2": "dinov2"}
 _LARGEST_OF_V1_PX: Final = 256  # IMAGENET1K_V1 is at 224; SWAG's, trained end to end, at 384 to 518
 _SWAG_ALONE: Final = (1280, 14)  # width and patch of `vit_h_14`
 _SWAG_TOO: Final = ((768, 16), (1024, 16))  # of `vit_b_16` and `vit_l_16`
@@ -26,9 +28,11 @@ def assumed_family(layout: Layout, config: ViTConfig, name: str, sha256: Mapping
         return _torchvision(config, (name, *sha256), tuple(sha256.values()))
     if layout.format == "hf":
         family = "hf-deit" if config.distilled else "hf-vit" if config.backbone_layers is None else "hf-vit-hybrid"
-        return family, None
+        return next((each for start, each in _HF.items() if layout.name.startswith(start)), family), None
     if layout.format == "npz":
-        return "big-vision" if "big_vision" in layout.name else "google", None
+        return "google" if "SigLIP" in layout.name or "big_vision" not in layout.name else "big-vision", None
+    if config.pre_norm:  # which only CLIP's have
+        return "clip", None
     return "timm-deit" if config.distilled or "deit" in name.lower() else "timm-augreg", None
 
 

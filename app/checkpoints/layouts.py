@@ -15,6 +15,7 @@ LAYOUTS: Final[tuple[Layout, ...]] = (
     *hf_relatives.LAYOUTS,
     *torchvision.LAYOUTS,
     *npz.LAYOUTS,
+    *npz.READ_ONLY,
 )
 
 

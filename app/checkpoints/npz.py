@@ -11,12 +11,12 @@ from app.checkpoints.rules import (
     DENSE,
     GROUP_NORM,
     OUT_KERNEL,
-    QKV_BIASES,
-    QKV_KERNELS,
     SAME,
     Layout,
     Rule,
     Transform,
+    head_biases,
+    head_kernels,
 )
 
 PREFIXES: Final = ("", "opt/target/", "params/", "params/img/")
@@ -37,15 +37,27 @@ def _dense(ours: str, theirs: str) -> list[Rule]:
     ]
 
 
+def _projected(ours: str, attention: str, *names: str) -> list[Rule]:
+    kernels, biases = (tuple(f"{attention}/{name}/{leaf}" for name in names) for leaf in ("kernel", "bias"))
+    return [
+        Rule(f"{ours}.weight", kernels, head_kernels(len(names))),
+        Rule(f"{ours}.bias", biases, head_biases(len(names))),
+    ]
+
+
+def _output(ours: str, attention: str) -> list[Rule]:
+    return [
+        Rule(f"{ours}.weight", (f"{attention}/out/kernel",), OUT_KERNEL),
+        Rule(f"{ours}.bias", (f"{attention}/out/bias",), SAME),
+    ]
+
+
 def _block(norms: tuple[str, str], attention: str, mlp: str) -> list[Rule]:
     inside = f"{_BLOCK}MultiHeadDotProductAttention_{attention}"
-    kernels, biases = (tuple(f"{inside}/{n}/{leaf}" for n in ("query", "key", "value")) for leaf in ("kernel", "bias"))
     return [
         *_norm("blocks.{i}.norm1", f"{_BLOCK}LayerNorm_{norms[0]}"),
-        Rule("blocks.{i}.attn.qkv.weight", kernels, QKV_KERNELS),
-        Rule("blocks.{i}.attn.qkv.bias", biases, QKV_BIASES),
-        Rule("blocks.{i}.attn.proj.weight", (f"{inside}/out/kernel",), OUT_KERNEL),
-        Rule("blocks.{i}.attn.proj.bias", (f"{inside}/out/bias",), SAME),
+        *_projected("blocks.{i}.attn.qkv", inside, "query", "key", "value"),
+        *_output("blocks.{i}.attn.proj", inside),
         *_norm("blocks.{i}.norm2", f"{_BLOCK}LayerNorm_{norms[1]}"),
         *_dense("blocks.{i}.mlp.fc1", f"{_BLOCK}MlpBlock_{mlp}/Dense_0"),
         *_dense("blocks.{i}.mlp.fc2", f"{_BLOCK}MlpBlock_{mlp}/Dense_1"),
@@ -90,6 +102,33 @@ def _layouts(name: str, position: str, block: list[Rule]) -> list[Layout]:
     ]
 
 
+def _siglip(prefix: str) -> Layout:
+    """big_vision's image tower of SigLIP, with a head or without: no class token, and attention in its place."""
+    pool = "{p}MAPHead_0"
+    rules = [
+        Rule("pos_embed", ("{p}pos_embedding",), SAME),
+        Rule("patch_embed.proj.weight", ("{p}embedding/kernel",), CONV),
+        Rule("patch_embed.proj.bias", ("{p}embedding/bias",), SAME),
+        *_LINEN,
+        *_norm("norm", "{p}Transformer/encoder_norm"),
+        Rule("attn_pool.latent", (f"{pool}/probe",), SAME),
+        *_projected("attn_pool.q", f"{pool}/MultiHeadDotProductAttention_0", "query"),
+        *_projected("attn_pool.kv", f"{pool}/MultiHeadDotProductAttention_0", "key", "value"),
+        *_output("attn_pool.proj", f"{pool}/MultiHeadDotProductAttention_0"),
+        *_norm("attn_pool.norm", f"{pool}/LayerNorm_0"),
+        *_dense("attn_pool.mlp.fc1", f"{pool}/MlpBlock_0/Dense_0"),
+        *_dense("attn_pool.mlp.fc2", f"{pool}/MlpBlock_0/Dense_1"),
+        *_dense("head", "{p}head"),
+    ]
+    return Layout(
+        "npz",
+        "npz, big_vision's SigLIP",
+        tuple(_prefixed(rule, prefix) for rule in rules),
+        {r"(params/)?(txt/.*|t|b)": "it serves the comparison with text"},
+        constants={"class_token": False},
+    )
+
+
 def _prefixed(rule: Rule, prefix: str) -> Rule:
     return Rule(rule.ours, tuple(name.replace("{p}", prefix) for name in rule.theirs), rule.transform)
 
@@ -103,6 +142,7 @@ LAYOUTS: Final = (
     *_layouts("npz, big_vision", "pos_embedding", _LINEN),
     *_layouts("npz, older big_vision", "Transformer/pos_embedding", _LINEN),
 )
+READ_ONLY: Final = tuple(_siglip(prefix) for prefix in ("", "params/", "params/img/", "img/"))
 
 
 def num_heads(shapes: Mapping[str, tuple[int, ...]]) -> int | None:

@@ -195,18 +195,31 @@ def _each(inward: Callable[[Tensor], Tensor], outward: Callable[[Tensor], Tensor
 SAME: Final = _each(lambda t: t, lambda t: t)
 # Fused rows [q; k; v] from three matrices (out, in) or three biases (out).
 STACK: Final = Transform(_rows, lambda tensor, _: list(tensor.chunk(3)))
+# Of rows that are fused [q; k; v] elsewhere, what we keep apart; it is only read.
+FIRST_THIRD: Final = Transform(lambda parts: parts[0].chunk(3)[0], lambda tensor, _: [None])
+LAST_TWO_THIRDS: Final = Transform(lambda parts: parts[0][len(parts[0]) // 3 :], lambda tensor, _: [None])
 # torch's (out, in) from JAX's (in, out); torch's OIHW from JAX's HWIO.
 DENSE: Final = _each(lambda t: t.T, lambda t: t.T)
 CONV: Final = _each(lambda t: t.permute(3, 2, 0, 1), lambda t: t.permute(2, 3, 1, 0))
-# JAX keeps heads as an axis: q, k, v are (D, H, d) with biases (H, d); the output projection is (H, d, D).
-QKV_KERNELS: Final = Transform(
-    lambda parts: _rows([part.flatten(1).T for part in parts]),
-    lambda tensor, dims: [part.T.unflatten(1, (dims.num_heads, -1)) for part in tensor.chunk(3)],
-)
-QKV_BIASES: Final = Transform(
-    lambda parts: _rows([part.flatten() for part in parts]),
-    lambda tensor, dims: [part.unflatten(0, (dims.num_heads, -1)) for part in tensor.chunk(3)],
-)
+
+
+def head_kernels(count: int) -> Transform:
+    """Fused rows from `count` of JAX's kernels, which keep heads as an axis: (D, H, d) each."""
+    return Transform(
+        lambda parts: _rows([part.flatten(1).T for part in parts]),
+        lambda tensor, dims: [part.T.unflatten(1, (dims.num_heads, -1)) for part in tensor.chunk(count)],
+    )
+
+
+def head_biases(count: int) -> Transform:
+    """Fused biases from `count` of JAX's, (H, d) each."""
+    return Transform(
+        lambda parts: _rows([part.flatten() for part in parts]),
+        lambda tensor, dims: [part.unflatten(0, (dims.num_heads, -1)) for part in tensor.chunk(count)],
+    )
+
+
+# The output projection is (H, d, D).
 OUT_KERNEL: Final = Transform(
     lambda parts: parts[0].flatten(0, 1).T, lambda tensor, dims: [tensor.T.unflatten(0, (dims.num_heads, -1))]
 )

@@ -134,14 +134,17 @@ def _transformers(config: Mapping[str, Any], preprocessor: Mapping[str, Any] | N
     shape = mapping(config["vision_config"], "vision_config") if kind in ("clip", "siglip") else config
     size = height_and_width(shape.get("image_size", 224), "image_size")
     spec = None if preprocessor is None else preprocess_from_hf(preprocessor, kind)
+    constants = {
+        "norm_eps": number(shape.get("layer_norm_eps", eps), "layer_norm_eps"),
+        "gelu": _GELUS[_ours(shape.get("hidden_act", act), tuple(_GELUS), "hidden_act")],
+    }
+    if kind in _FREE_SIZE:
+        constants["init_values"] = number(shape.get("layerscale_value", 1.0), "layerscale_value")
     return Stated(
         num_heads=whole(shape.get("num_attention_heads", 12), "num_attention_heads"),
         img_size=size,
         served_size=(spec.height, spec.width) if spec is not None and kind in _FREE_SIZE else None,
-        constants={
-            "norm_eps": number(shape.get("layer_norm_eps", eps), "layer_norm_eps"),
-            "gelu": _GELUS[_ours(shape.get("hidden_act", act), tuple(_GELUS), "hidden_act")],
-        },
+        constants=constants,
         preprocess=spec,
     )
 

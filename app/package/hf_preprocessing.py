@@ -10,20 +10,36 @@ from app.package.values import flag, items, number, numbers, whole
 _HALF: Final = (0.5, 0.5, 0.5)
 _MEAN: Final = (0.485, 0.456, 0.406)  # ImageNet's
 _STD: Final = (0.229, 0.224, 0.225)
-_CLIP_MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
-_CLIP_STD: Final = (0.26862954, 0.26130258, 0.27577711)
+CLIP_MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD: Final = (0.26862954, 0.26130258, 0.27577711)
 _RESAMPLE: Final[tuple[Interpolation, ...]] = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 _MODEL_TYPES: Final = {
     **dict.fromkeys(("vit", "vit_msn", "vit_mae", "ijepa"), "ViT"),
     **{"deit": "DeiT", "vit-hybrid": "ViTHybrid", "dinov2": "Bit", "dinov2_with_registers": "Bit"},
-    **dict.fromkeys(("clip", "clip_vision_model"), "CLIP"),
+    **dict.fromkeys(("clip", "clip_vision_model", "metaclip_2"), "CLIP"),
     **dict.fromkeys(("siglip", "siglip_vision_model"), "Siglip"),
     **dict.fromkeys(("swin", "swinv2", "swiftformer", "dinat", "nat"), "ViT"),
     **dict.fromkeys(("focalnet", "hiera", "bit"), "Bit"),
     **dict.fromkeys(("convnext", "convnextv2", "cvt", "regnet", "resnet", "van"), "ConvNext"),
     **{"beit": "Beit", "data2vec-vision": "Beit", "efficientnet": "EfficientNet", "levit": "Levit"},
     **{"mobilenet_v1": "MobileNetV1", "mobilenet_v2": "MobileNetV2", "mobilevit": "MobileViT"},
-    **{"mobilevitv2": "MobileViT", "poolformer": "PoolFormer", "pvt": "Pvt", "pvt_v2": "Pvt", "segformer": "Segformer"},
+    **{
+        "metaclip_2": "CLIP",
+        "mobilevitv2": "MobileViT",
+        "poolformer": "PoolFormer",
+        "pvt": "Pvt",
+        "pvt_v2": "Pvt",
+        "segformer": "Segformer",
+    },
+}
+# What other classes do that no PreprocessSpec says, or not exactly.
+_OTHERWISE: Final = {
+    "DINOv3ViT": "resizes in floating point, and here the network's input is bytes",
+    "Perceiver": "crops before it resizes",
+    "EfficientFormer": "is of transformers 4, whose networks of that name 5 has no more",
+    "Siglip2": "makes patches of any number, and here every image has one size",
+    "ImageGPT": "makes numbers of a palette out of pixels",
+    "Donut": "shrinks and pads, so that the picture's shape decides what is seen",
 }
 # Suffixes of one and the same class: by generation, and by what computes.
 _SUFFIXES: Final = ("FeatureExtractor", "ImageProcessorFast", "ImageProcessorPil", "ImageProcessor")
@@ -76,10 +92,10 @@ class _Processor:
 _PROCESSORS: Final = {
     "ViT": _Processor(224, True, "bilinear"),
     "DeiT": _Processor(256, True, "bicubic", 224),
-    "ViTHybrid": _Processor(224, False, "bicubic", 224, _CLIP_MEAN, _CLIP_STD),
-    "CLIP": _Processor(224, False, "bicubic", 224, _CLIP_MEAN, _CLIP_STD),
+    "ViTHybrid": _Processor(224, False, "bicubic", 224, CLIP_MEAN, CLIP_STD),
+    "CLIP": _Processor(224, False, "bicubic", 224, CLIP_MEAN, CLIP_STD),
     "Siglip": _Processor(224, True, "bicubic"),
-    "Bit": _Processor(224, False, "bicubic", 224, _CLIP_MEAN, _CLIP_STD),  # the same, and still in transformers 5
+    "Bit": _Processor(224, False, "bicubic", 224, CLIP_MEAN, CLIP_STD),  # the same, and still in transformers 5
     "Beit": _Processor(256, True, "bicubic", 224, needs=("size", "do_center_crop")),
     "ConvNext": _Processor(384, False, "bicubic", needs=("resample",), rule=_convnext),
     "EfficientNet": _Processor(346, True, "bicubic", needs=("resample",), twice=True),
@@ -144,6 +160,8 @@ def _processor(document: Mapping[str, Any], model_type: str) -> _Processor:
     if key in document:
         name = str(document[key])
         stem = next((name.removesuffix(suffix) for suffix in _SUFFIXES if name.endswith(suffix)), name)
+        if stem in _OTHERWISE:
+            raise ValueError(f"{key} {name!r} {_OTHERWISE[stem]}")
         if stem not in _PROCESSORS:
             raise ValueError(f"{key} {name!r} is none of those that are read: {', '.join(_PROCESSORS)}")
         return _PROCESSORS[stem]

@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 
 from app.domain import CropMode, Interpolation, Library, PreprocessSpec
 from app.errors import PackageError
-from app.package.hf_preprocessing import read_preprocessor
+from app.package.hf_preprocessing import CLIP_MEAN, CLIP_STD, read_preprocessor
 from app.package.values import items, number, numbers, one_of, whole
 
 HALF: Final = (0.5, 0.5, 0.5)
@@ -47,6 +47,13 @@ _NAMED: Final[dict[str, Callable[[int, int], PreprocessSpec]]] = {
         library="huggingface",
     ),
     "hf-vit-hybrid": lambda h, w: _half(h, w, crop_pct=1.0, resize_px=min(h, w), library="huggingface"),
+    "clip": lambda h, w: PreprocessSpec(
+        h, w, crop_pct=1.0, mean=CLIP_MEAN, std=CLIP_STD, resize_px=min(h, w), library="huggingface"
+    ),
+    "siglip": lambda h, w: _half(h, w, crop_pct=1.0, crop_mode="squash"),
+    "dinov2": lambda h, w: PreprocessSpec(
+        h, w, crop_pct=0.875, resize_px=int(min(h, w) / 0.875), library="huggingface"
+    ),
     "tutorial": lambda h, w: _half(h, w, interpolation="bilinear", crop_pct=0.875),
 }
 FAMILIES: Final = tuple(_NAMED)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.checkpoints import families, hf, npz, timm, torchvision
+from app.checkpoints import families, hf, hf_relatives, npz, timm, torchvision
 from app.checkpoints.families import assumed_family
 from app.checkpoints.load import ConvertOptions, read_checkpoint
 from app.checkpoints.rules import Dims, Layout, write
@@ -16,6 +16,7 @@ from tests.checkpoints.networks import TINY, drawn
 B16, L16, H14 = (
     ViTConfig((224, 224), patch, width, num_heads=16) for patch, width in ((16, 768), (16, 1024), (14, 1280))
 )
+HF = {layout.name: layout for layout in hf_relatives.LAYOUTS}
 TV, LAST = torchvision.LAYOUTS[0], "0" * 64
 
 
@@ -54,8 +55,14 @@ def test_the_name_may_be_that_of_the_file_in_a_folder():
         (hf.LAYOUTS[0], B16, "w.bin", "hf-vit"),
         (hf.LAYOUTS[0], ViTConfig(distilled=True), "w.bin", "hf-deit"),
         (hf.LAYOUTS[0], ViTConfig(patch_size=1, backbone_layers=(3, 4, 9)), "w.bin", "hf-vit-hybrid"),
+        (HF["CLIPForImageClassification"], B16, "w.bin", "clip"),
+        (HF["SiglipModel"], B16, "w.bin", "siglip"),
+        (HF["SiglipForImageClassification"], B16, "w.bin", "siglip"),
+        (HF["Dinov2WithRegistersForImageClassification"], B16, "w.bin", "dinov2"),
+        (timm.LAYOUTS[0], ViTConfig(pre_norm=True), "w.pth", "clip"),
         (npz.LAYOUTS[0], B16, "w.npz", "google"),
         (npz.LAYOUTS[-1], B16, "w.npz", "big-vision"),
+        (npz.READ_ONLY[0], B16, "w.npz", "google"),
     ],
 )
 def test_the_other_formats(layout: Layout, config: ViTConfig, name: str, family: str):

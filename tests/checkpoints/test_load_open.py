@@ -48,12 +48,6 @@ def test_an_argument_may_say_which_gelu(tmp_path: Path):
     assert load_checkpoint(folder).network.config.gelu == "quick"
 
 
-def test_grey_images_are_refused(tmp_path: Path):
-    state = state_of()
-    state["patch_embed.proj.weight"] = state["patch_embed.proj.weight"].sum(dim=1, keepdim=True)
-    refused(bare(tmp_path, state), "1 channels; only RGB")
-
-
 def test_tensors_without_axes_are_refused(tmp_path: Path):
     refused(bare(tmp_path, {**state_of(), "cls_token": torch.zeros(())}))
 

@@ -56,7 +56,7 @@ def test_a_package_keeps_what_timm_cannot_say(name: str) -> None:
     timm, own = preprocess_to_timm(spec)
     assert preprocess_from_timm(timm, own) == spec
     assert preprocess_from_timm(timm).height == 224  # timm reads its part alone
-    assert bool(own) == (name in ("google", "big-vision", "hf-deit", "hf-vit-hybrid"))
+    assert bool(own) == (name in ("google", "big-vision", "hf-deit", "hf-vit-hybrid", "clip", "dinov2"))
 
 
 def test_hugging_faces_first_generation_leaves_out_what_the_class_knows() -> None:
@@ -100,6 +100,8 @@ def test_another_rescale_factor_goes_into_mean_and_std() -> None:
         ({"do_normalize": "yes"}, "vit", "do_normalize"),
         ({"image_processor_type": "MaskFormerImageProcessor"}, "vit", "MaskFormerImageProcessor"),
         ({}, "maskformer", "maskformer"),
+        ({"image_processor_type": "PerceiverImageProcessor"}, "vit", "crops before it resizes"),
+        ({"image_processor_type": "DINOv3ViTImageProcessorFast"}, "vit", "resizes in floating point"),
     ],
 )
 def test_what_cannot_be_done_exactly_is_refused_by_name(document: dict[str, Any], kind: str, word: str) -> None:

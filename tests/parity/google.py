@@ -19,7 +19,8 @@ def write_npz(
 ) -> None:
     """Saves `state` under JAX's names. `form`: stacked (one array for all layers), flat_norms (GroupNorm as (C))."""
     w = {name: tensor.numpy() for name, tensor in state.items()}
-    arrays = {"cls": w["cls_token"], position: w["pos_embed"], "embedding/bias": w["patch_embed.proj.bias"]}
+    arrays = {position: w["pos_embed"], "embedding/bias": w["patch_embed.proj.bias"]}
+    arrays |= {"cls": w["cls_token"]} if "cls_token" in w else _pool(w, heads)
     arrays["embedding/kernel"] = w["patch_embed.proj.weight"].transpose(2, 3, 1, 0)
     arrays |= {"Transformer/encoder_norm/scale": w["norm.weight"], "Transformer/encoder_norm/bias": w["norm.bias"]}
     arrays |= {"head/kernel": w["head.weight"].T, "head/bias": w["head.bias"]}
@@ -38,11 +39,12 @@ def _block(w: dict[str, Any], i: int, heads: int, linen: bool) -> dict[str, Any]
     attention, norm2, mlp = ("0", "1", "0") if linen else ("1", "2", "3")
     block, inside = f"blocks.{i}.", f"MultiHeadDotProductAttention_{attention}/"
     width = w[f"{block}norm1.weight"].shape[0]
-    out = {}
+    out: dict[str, Any] = {}
     for j, name in enumerate(("query", "key", "value")):
         rows = slice(j * width, (j + 1) * width)
-        out[f"{inside}{name}/kernel"] = w[f"{block}attn.qkv.weight"][rows].T.reshape(width, heads, width // heads)
-        out[f"{inside}{name}/bias"] = w[f"{block}attn.qkv.bias"][rows].reshape(heads, width // heads)
+        out |= _projection(
+            f"{inside}{name}", w[f"{block}attn.qkv.weight"][rows], w[f"{block}attn.qkv.bias"][rows], heads
+        )
     out[f"{inside}out/kernel"] = w[f"{block}attn.proj.weight"].T.reshape(heads, width // heads, width)
     out[f"{inside}out/bias"] = w[f"{block}attn.proj.bias"]
     for theirs, ours in (("LayerNorm_0", "norm1"), (f"LayerNorm_{norm2}", "norm2")):
@@ -51,6 +53,31 @@ def _block(w: dict[str, Any], i: int, heads: int, linen: bool) -> dict[str, Any]
         dense = f"{block}mlp.fc{int(k) + 1}"
         out[f"MlpBlock_{mlp}/Dense_{k}/kernel"] = w[f"{dense}.weight"].T
         out[f"MlpBlock_{mlp}/Dense_{k}/bias"] = w[f"{dense}.bias"]
+    return out
+
+
+def _projection(name: str, weight: Any, bias: Any, heads: int) -> dict[str, Any]:
+    width = len(bias)
+    shape = heads, width // heads
+    return {f"{name}/kernel": weight.T.reshape(width, *shape), f"{name}/bias": bias.reshape(shape)}
+
+
+def _pool(w: dict[str, Any], heads: int) -> dict[str, Any]:
+    """SigLIP's, in the place of a class token."""
+    inside, width = "MAPHead_0/MultiHeadDotProductAttention_0/", w["attn_pool.latent"].shape[-1]
+    kv, biases = w["attn_pool.kv.weight"], w["attn_pool.kv.bias"]
+    out = {"MAPHead_0/probe": w["attn_pool.latent"]}
+    out |= _projection(f"{inside}query", w["attn_pool.q.weight"], w["attn_pool.q.bias"], heads)
+    out |= _projection(f"{inside}key", kv[:width], biases[:width], heads)
+    out |= _projection(f"{inside}value", kv[width:], biases[width:], heads)
+    out[f"{inside}out/kernel"] = w["attn_pool.proj.weight"].T.reshape(heads, width // heads, width)
+    out[f"{inside}out/bias"] = w["attn_pool.proj.bias"]
+    out |= {"MAPHead_0/LayerNorm_0/scale": w["attn_pool.norm.weight"]}
+    out |= {"MAPHead_0/LayerNorm_0/bias": w["attn_pool.norm.bias"]}
+    for k in "01":
+        dense = f"attn_pool.mlp.fc{int(k) + 1}"
+        out[f"MAPHead_0/MlpBlock_0/Dense_{k}/kernel"] = w[f"{dense}.weight"].T
+        out[f"MAPHead_0/MlpBlock_0/Dense_{k}/bias"] = w[f"{dense}.bias"]
     return out
 
 

@@ -105,6 +105,16 @@ def make_npz(out: Path) -> None:
         "hybrid_r50": ("vit_base_r50_s16_224", {**SMALL, "img_size": 64}, {}),
         "hybrid_r26": ("vit_small_r26_s32_224", {**SMALL, "img_size": 64}, {"flat_norms": True}),
         "hybrid_stem": ("vit_tiny_r_s16_p8_224", {**SMALL, "img_size": 96}, {}),
+        "siglip": (
+            "vit_base_patch16_siglip_224",
+            SMALL,
+            {"linen": True, "prefix": "params/img/", "position": "pos_embedding"},
+        ),
+        "siglip_stacked": (
+            "vit_base_patch16_siglip_224",
+            SMALL,
+            {"linen": True, "prefix": "params/img/", "position": "pos_embedding", "stacked": True},
+        ),
         "full": ("vit_base_patch16_224", {}, {}),
     }
     for name, (architecture, arguments, form) in cases.items():

@@ -53,6 +53,7 @@ def make_transformers(out: Path) -> None:
     clip = t.CLIPImageProcessor(size={"shortest_edge": 40}, crop_size={"height": 32, "width": 32})
     siglip = t.SiglipImageProcessor(size={"height": 32, "width": 32})
     registers = t.Dinov2WithRegistersForImageClassification
+    towers_alone = {"hidden_act": "gelu", **_HF, "image_size": 32, "patch_size": 16}
     cases: dict[str, tuple[Any, Any, Any, int]] = {
         "clip": (t.CLIPForImageClassification, t.CLIPConfig(**towers), clip, 32),
         "siglip": (t.SiglipForImageClassification, t.SiglipConfig(**towers), siglip, 32),
@@ -63,7 +64,10 @@ def make_transformers(out: Path) -> None:
         "ijepa": (t.IJepaForImageClassification, t.IJepaConfig(**vit), squash, 32),
         "mae": (t.ViTMAEForPreTraining, t.ViTMAEConfig(**vit), squash, 0),  # a start: there are no logits
         "clip_tower": (t.CLIPModel, t.CLIPConfig(**towers), clip, 0),
-        "dinov2_trunk": (t.Dinov2Model, t.Dinov2Config(**dino), crop, 0),
+        "clip_vision": (t.CLIPVisionModel, t.CLIPVisionConfig(**towers_alone), clip, 0),
+        "siglip_tower": (t.SiglipModel, t.SiglipConfig(**towers), siglip, 0),
+        "siglip_vision": (t.SiglipVisionModel, t.SiglipVisionConfig(**towers_alone), siglip, 0),
+        "dinov2_trunk": (t.Dinov2Model, t.Dinov2Config(**dino), whole, 0),
     }
     for name, (kind, config, processor, size) in cases.items():
         network = drawn(kind(config))
@@ -72,6 +76,15 @@ def make_transformers(out: Path) -> None:
         processor.save_pretrained(folder)
         if size:
             answer(network, folder, size, lambda n, x: n(x).logits)
+        elif name != "mae":  # which hides patches: a start, too, but it answers nothing
+            tower = network.vision_model if hasattr(network, "text_model") else network
+            answer(tower, folder, processor_size(processor), lambda n, x: n(x).pooler_output)
+
+
+def processor_size(processor: Any) -> tuple[int, int]:
+    """The (height, width), in pixels, of what it gives."""
+    size = getattr(processor, "crop_size", None) or processor.size
+    return size["height"], size["width"]
 
 
 if __name__ == "__main__":

@@ -5,12 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import skimage.data
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from app.checkpoints.export import export_package
 from app.checkpoints.own import load_package, save_package
+from app.imaging.decode import DecodeLimits
+from app.imaging.resample import preprocess
+from app.package.preprocessing import preprocess_named
 from app.package.variants import ViTConfig
 from tests.checkpoints.networks import KINDS, RELATIVES, TINY, saved
 from tests.parity.compare import assert_same_logits, close
@@ -31,6 +37,7 @@ TIMM = {
     "no_final_norm": ViTConfig(**TINY, final_norm=False, qk_norm=True),
     **{f"{n}_channels": ViTConfig(**TINY, in_chans=n) for n in (1, 2, 4, 5)},
     "oblong": ViTConfig(**{**TINY, "img_size": (224, 160), "gelu": "tanh"}),
+    "no_positions": ViTConfig(**TINY, position="none"),
 }
 CLIP = ViTConfig(**TINY, pre_norm=True, final_norm=False, global_pool="avg", norm_eps=1e-5, gelu="quick")
 MEAN = RELATIVES["average_of_normed"]
@@ -118,3 +125,28 @@ def test_transformers_loads_the_folder_strictly(library: str, tmp_path: Path) ->
     with torch.inference_mode():
         ours = load_package(tmp_path / "registers" / "package").network(expected["x"].float())
     close(ours, expected, "float32")
+
+
+PROCESSORS = {"CLIP": "clip", "Siglip": "siglip", "ViT": "hf-vit", "DeiT": "hf-deit", "Bit": "dinov2"}
+
+
+@pytest.mark.parametrize("library", ["transformers4", "transformers5"])
+def test_transformers_prepares_images_as_the_folder_says(library: str, tmp_path: Path) -> None:
+    networks = {"CLIP": CLIP, "Siglip": replace(MEAN, gelu="tanh"), "ViT": MEAN, "DeiT": MEAN, "Bit": DINO}
+    picture = Image.fromarray(skimage.data.chelsea()[:201, :155])
+    picture.save(tmp_path / "picture.png")
+    specs = {name: preprocess_named(family, 32, 32) for name, family in PROCESSORS.items()}
+    for name, spec in specs.items():
+        saved(tmp_path / name / "drawn", networks[name])
+        save_package(tmp_path / name / "package", replace(load_package(tmp_path / name / "drawn"), preprocess=spec))
+        export_package(tmp_path / name / "package", "hf", tmp_path / name / "exported")
+    run_reference("read", library, tmp_path, "exported_processors.py")
+    classes = json.loads((tmp_path / "names.json").read_text())
+    for name, spec in specs.items():
+        assert classes[name].startswith(f"{name}ImageProcessor")
+        ours = np.empty((32, 32, 3), np.uint8)
+        preprocess((tmp_path / "picture.png").read_bytes(), spec, DecodeLimits(), ours)
+        theirs = load_file(tmp_path / name / "pixels.safetensors")["pixels"][0].permute(1, 2, 0).numpy()
+        levels = np.abs(theirs * np.array(spec.std) + np.array(spec.mean) - ours / 255) * 255
+        assert levels.max() <= 1.01  # as test_preprocessing.py explains
+        assert (levels > 0.01).mean() < 0.02

@@ -18,7 +18,10 @@ from tests.parity.compare import assert_same_logits, converted
 from tests.parity.conftest import made, run_reference
 
 pytestmark = [pytest.mark.parity, pytest.mark.timeout(900)]
-CASES = ("plain", "optimizer", "big_vision", "stacked", "hybrid_r50", "hybrid_r26", "hybrid_stem", "full")
+CASES = (
+    *("plain", "optimizer", "big_vision", "stacked", "siglip", "siglip_stacked"),
+    *("hybrid_r50", "hybrid_r26", "hybrid_stem", "full"),
+)
 EXPORTED = {
     "plain": ("vit_base_patch16_224", {}, 48),
     "hybrid_r50": ("vit_base_r50_s16_224", {"img_size": 64}, 64),

@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import app.package.published
+from app.checkpoints.export import export_package
 from app.checkpoints.load import ConvertOptions
 from app.checkpoints.own import load_package, save_package
 from app.package.published import published_fields, published_names, unlike
@@ -26,7 +28,10 @@ TRANSFORMERS = {
     "msn": None,  # the names of ViT's class, or a mixture
     "ijepa": "IJepaForImageClassification",
 }
-STARTS = {"mae": "ViT", "clip_tower": "CLIPModel", "dinov2_trunk": "Dinov2Model"}
+STARTS = {
+    **{"mae": "ViT", "dinov2_trunk": "Dinov2Model", "clip_tower": "CLIPModel", "clip_vision": "CLIPModel"},
+    **{"siglip_tower": "SiglipModel", "siglip_vision": "SiglipModel"},
+}
 
 
 @pytest.fixture(scope="module", params=["timm", "transformers4", "transformers5"])
@@ -49,12 +54,28 @@ def test_logits_are_the_librarys(library: tuple[str, Path], tmp_path: Path) -> N
         assert_same_logits(package.network, folder / case)
 
 
+def test_converted_back_is_the_same(library: tuple[str, Path], tmp_path: Path) -> None:
+    name, folder = library
+    for case in TRANSFORMERS if name != "timm" else ():
+        package = converted(folder / case).package
+        save_package(tmp_path / case, package)
+        export_package(tmp_path / case, "hf", tmp_path / f"{case}-back")
+        back = converted(tmp_path / f"{case}-back").package
+        assert replace(back, network=package.network, name=package.name, sha256=package.sha256) == package
+        assert back.network.config == package.network.config
+        state = back.network.state_dict()
+        assert all(torch.equal(tensor, state[key]) for key, tensor in package.network.state_dict().items())
+
+
 def test_what_has_no_head_is_a_start_for_training(library: tuple[str, Path]) -> None:
     name, folder = library
     for case, layout in STARTS.items() if name != "timm" else ():
         result = converted(folder / case, ConvertOptions(for_training=True))
         assert layout in result.layout
         assert result.package.network.has_dead_head
+        result.package.network.set_submodule("head", torch.nn.Identity())
+        if case != "mae":
+            assert_same_logits(result.package.network, folder / case)
 
 
 def test_the_table_is_timms(tmp_path: Path) -> None:
