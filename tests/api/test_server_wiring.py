@@ -48,6 +48,12 @@ async def test_what_is_set_holds_for_every_connection(monkeypatch: pytest.Monkey
     assert seen[-1] == "served"
 
 
+async def test_with_an_admin_port_the_first_one_has_no_metrics() -> None:
+    async with service(admin_port=9000) as s:
+        assert (await s.client.get("/metrics")).status_code == 404
+        assert (await s.client.get("/readyz")).status_code == 200
+
+
 async def test_the_admin_port_has_nothing_that_costs() -> None:
     async with service() as s:
         admin = create_admin_app(s.app)
