@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import app
-from app.cli import build, classify, convert, evaluate, inspect, models, quantize, serve, train
+from app.cli import build, capacity, classify, convert, evaluate, inspect, models, quantize, serve, train
 from app.errors import VitServeError
 
 _DESCRIPTION: Final = "Serves Vision Transformers: a photograph goes in, the most likely classes come out."
@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "convert": Command("make a model package of another library's weights, or back", convert.configure, convert.run),
     "build": Command("make a model package that is served without torch", build.configure, build.run),
     "quantize": Command("make a model package in int8, with proof", quantize.configure, quantize.run),
+    "capacity": Command("tell how many replicas a load needs, and what they cost", capacity.configure, capacity.run),
     "inspect": Command("show what a model is made of and where it looks", inspect.configure, inspect.run),
     "models": Command("list what can be served and how to name it", models.configure, models.run),
 }
