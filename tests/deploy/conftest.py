@@ -12,13 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.tools import IMAGE, ROOT, TARGETS, docker, missing, output, tool
+from tests.deploy.tools import IMAGE, ROOT, TARGETS, base_image, docker, missing, output, tool
 
 FIRST_PORT = 47_811  # the same each time, if it is free: the URL is in the key of every layer that pip fills
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
-    """Lists and serves a folder, and says nothing about it."""
+    """Serves a folder as a package index that has torch alone, and says nothing about it."""
+
+    def translate_path(self, path: str) -> str:
+        """The folder itself for /torch/, its files below that."""
+        return super().translate_path(path.removeprefix("/torch"))
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: pip tells what it fetched."""
@@ -53,19 +57,16 @@ def pip_option(name: str) -> list[str]:
 def images() -> Iterator[dict[str, str]]:
     """The images by target, as the Dockerfile makes them from this checkout, with torch's CPU build.
 
-    They share all layers but torch's, so that the second takes little time.
-    Wheels that pip finds on this machine's own disk are found by the build too, which may otherwise need the network.
+    They share all layers but torch's, so that the second takes little time. torch's build is taken from this machine's
+    own disk where pip is told of one, as torch's index may be out of reach; it must be the very file that is locked.
     """
     if subprocess.run([tool("docker"), "info"], capture_output=True, check=False).returncode != 0:
         missing("no Docker engine answers")
-    folders = {Path(word) for word in pip_option("find-links") if Path(word).is_dir()}
+    folders = [Path(word) for word in pip_option("find-links") if any(Path(word).glob("torch-*.whl"))]
     with ExitStack() as stack:
-        urls = [stack.enter_context(served(folder, FIRST_PORT + i)) for i, folder in enumerate(sorted(folders))]
-        options = {
-            "PIP_FIND_LINKS": " ".join(urls),
-            "PIP_INDEX_URL": os.environ.get("PIP_INDEX_URL", ""),
-            "PIP_EXTRA_INDEX_URL": "" if urls else "https://download.pytorch.org/whl/cpu",
-        }
+        options = {"PYTHON_IMAGE": base_image().partition("@")[0], "PIP_INDEX_URL": os.environ.get("PIP_INDEX_URL", "")}
+        if folders:
+            options["TORCH_INDEX_URL"] = stack.enter_context(served(folders[0], FIRST_PORT))
         arguments = [f"--build-arg={name}={value}" for name, value in options.items() if value]
         tags = {target: f"{IMAGE}:{target}" for target in TARGETS}
         for target, tag in tags.items():
@@ -73,3 +74,15 @@ def images() -> Iterator[dict[str, str]]:
             docker("build", "--network=host", f"--tag={tag}", *named, *arguments, str(ROOT), timeout_s=1200)
     yield tags
     docker("rmi", *tags.values())
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def target(request: pytest.FixtureRequest) -> str:
+    """Which image a test is about; each in its turn."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def image(images: dict[str, str], target: str) -> str:
+    """The name of that image."""
+    return images[target]

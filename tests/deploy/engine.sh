@@ -33,9 +33,11 @@ up() {
 }
 
 base() {
-  local tag; tag=$(awk '/^FROM/ { print $2; exit }' "$here/../../Dockerfile")
+  # The image by its digest, under its tag alone, which is what the tests build on: a stand-in cannot have the digest.
+  local image tag; image=$(sed -n 's/^ARG PYTHON_IMAGE=//p' "$here/../../Dockerfile"); tag=${image%@*}
   docker image inspect "$tag" >/dev/null 2>&1 && { echo "base: $tag is there"; return; }
-  timeout 180 docker pull -q "$tag" >"$state/pull.log" 2>&1 && { echo "base: pulled $tag"; return; }
+  timeout 180 docker pull -q "$image" >"$state/pull.log" 2>&1 && docker tag "$image" "$tag" \
+    && { echo "base: pulled $image"; return; }
   install mmdebstrap
   # In memory where there is room: dpkg waits for the disk after every file, and that is most of its time.
   local room=$state

@@ -1,6 +1,7 @@
 """Owns the way to programs that the tests need and pip cannot install; does not install them."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -51,3 +52,9 @@ def output(
 def docker(*arguments: str, timeout_s: float = 60) -> str:
     """What `docker …` prints."""
     return output(tool("docker"), *arguments, timeout_s=timeout_s).strip()
+
+
+def base_image() -> str:
+    """The Dockerfile's Python image, `name:tag@sha256:…`; the engine here has it, or a stand-in, under `name:tag`."""
+    (image,) = re.findall(r"^ARG PYTHON_IMAGE=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    return str(image)
