@@ -9,7 +9,7 @@ BUILD ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test attack parity check format benchmark train lock base-digest image sbom audit docker k8s-check monitoring-check clean
+.PHONY: help setup serve test attack parity check format benchmark train lock base-digest image sbom audit docker k8s-check monitoring-check ray-check clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -87,6 +87,10 @@ monitoring-check: .venv/dev  ## check alerts and dashboard with a real Prometheu
 	  { echo "monitoring-check: $$program is not installed; Debian: apt install prometheus. It needs no Grafana" >&2; exit 2; }; done
 	$(BIN)/python -m pytest tests/deploy/test_prometheus.py tests/deploy/test_grafana.py
 	$(BIN)/python -m tests.deploy.loaded
+
+ray-check: .venv/dev  ## run bulk classification and Ray Serve on a local cluster; installs Ray apart
+	tests/distributed/install.sh $(BIN)/python .venv/ray
+	.venv/ray/bin/python -m pytest tests/distributed -m ray --timeout 300
 
 clean:  ## remove what was installed and cached
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
