@@ -23,7 +23,7 @@ class Files:
 
     tensors: Mapping[str, StoredTensor]
     config: Mapping[str, Any] | None  # config.json
-    preprocessor: Mapping[str, Any] | None  # preprocessor_config.json
+    preprocessor: Mapping[str, Any] | None  # preprocessor_config.json, or what newer transformers nest in another file
     class_indices: Mapping[str, Any] | None  # class_indices.json, which the tutorial writes
     sha256: Mapping[str, str]  # by file name
     remarks: tuple[str, ...] = ()  # how the network was found in them, where that was a choice
@@ -47,7 +47,7 @@ def open_files(source: Path) -> Files:
     return Files(
         tensors,
         config,
-        _document(source / "preprocessor_config.json"),
+        _preprocessor(source),
         _document(source / "class_indices.json"),
         {path.name: _digest(path) for path in paths},
         remarks,
@@ -99,6 +99,12 @@ def _shards(index: Path) -> tuple[Opened, list[Path]]:
         raise PackageError(f"{index}: {lost!r} is not in {where[lost]!r}")
     tensors = {key: opened[name][key] for key, name in where.items()}
     return Opened(bare_names(index, tensors)), [index.parent / name for name in names]
+
+
+def _preprocessor(folder: Path) -> dict[str, Any] | None:
+    """As transformers 5 takes it: what a processor of several kinds of input has for images goes first."""
+    nested = (_document(folder / "processor_config.json") or {}).get("image_processor")
+    return nested if isinstance(nested, dict) else _document(folder / "preprocessor_config.json")
 
 
 def _document(path: Path) -> dict[str, Any] | None:

@@ -45,7 +45,9 @@ def download(reference: str) -> Snapshot:
     name, _, revision = reference.partition("@")
     if not _NAME.fullmatch(name) or ("@" in reference and not revision):
         raise HubError(f"{SCHEME}:{reference} is not of the form {SCHEME}:owner/name or {SCHEME}:owner/name@revision")
-    folder = _whole(name, revision) or _fetch(name, revision or None, [*_DESCRIPTIONS, ADAPTER, *INDEXES])
+    folder = _whole(name, revision) or _fetch(
+        name, revision or None, [*_DESCRIPTIONS, "processor_config.json", ADAPTER, *INDEXES]
+    )
     commit = folder.name
     listed = _listing(name, commit)
     if listed is None:

@@ -114,11 +114,19 @@ def _into_package(args: Namespace) -> int:
 def _back(args: Namespace) -> int:
     from app.checkpoints.export import export_package
     from app.checkpoints.load import ConvertOptions
+    from app.checkpoints.located import is_ours
+    from app.package.config import CONFIG_NAME
 
     if given := [field.name for field in fields(ConvertOptions) if getattr(args, field.name)]:
         option = "--" + given[0].replace("_", "-")
         raise ArgumentError(None, f"{option} has no meaning with --to, which writes the package as it is")
-    result = export_package(Path(args.source), args.to, args.destination)
+    source = Path(args.source)
+    if (source / CONFIG_NAME).is_file() and not is_ours(source):
+        raise PackageError(
+            f"{source}: is no package of ours, which alone --to writes for others; `vit-serve convert SRC DST` makes "
+            "one of a checkpoint"
+        )
+    result = export_package(source, args.to, args.destination)
     sys.stdout.write(f"format: {result.layout}\n")
     _tell(result.remarks)
     sys.stdout.write(f"Written to {args.destination}.\n")

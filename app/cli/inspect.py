@@ -61,7 +61,7 @@ def run(args: Namespace) -> int:
 
 
 def _photographs(given: Sequence[Path]) -> Iterator[Path]:
-    from app.training.dataset import list_images
+    from app.imaging.files import list_images
 
     for path in given:
         if not path.is_dir():

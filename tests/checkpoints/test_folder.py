@@ -33,6 +33,16 @@ def test_a_name_with_another_hash_is_refused(tmp_path: Path):
         open_files(path)
 
 
+def test_what_a_processor_of_several_inputs_has_for_images_goes_first(tmp_path: Path):
+    weights(tmp_path / "model.safetensors")
+    assert open_files(tmp_path).preprocessor is None
+    (tmp_path / "preprocessor_config.json").write_text('{"size": 1}')
+    (tmp_path / "processor_config.json").write_text('{"processor_class": "CLIPProcessor"}')  # as before it was nested
+    assert open_files(tmp_path).preprocessor == {"size": 1}
+    (tmp_path / "processor_config.json").write_text('{"image_processor": {"size": 2}, "tokenizer": {}}')
+    assert open_files(tmp_path).preprocessor == {"size": 2}
+
+
 def index(folder: Path, where: object, name: str = "model.safetensors.index.json") -> None:
     (folder / name).write_text(json.dumps({"weight_map": where}))
 

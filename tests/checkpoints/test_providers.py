@@ -1,6 +1,7 @@
 """Networks that ours cannot be, where their library is not installed, or is not asked."""
 
 import copy
+import importlib
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 
 from app.checkpoints.located import locate
 from app.checkpoints.providers import timm_names
-from app.checkpoints.providers.extras import is_installed
+from app.checkpoints.providers.extras import is_installed, missing
 from app.checkpoints.providers.seam import Provided, proven
 from app.checkpoints.sources import load_model, load_servable
 from app.cli.main import main
@@ -50,11 +51,42 @@ def test_what_a_library_would_run_names_it_and_how_to_get_it(library: str, tmp_p
         load_servable(swin(tmp_path, CONFIGS[library]))
 
 
+def test_the_command_that_gets_a_library_leaves_torch_as_it_is() -> None:
+    version, _, _ = torch.__version__.partition("+")
+    assert str(missing("timm", "this")).endswith(f"here: pip install 'vit-serve[timm]' torch=={version}")
+
+
+def test_a_folder_that_has_a_librarys_name_is_not_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "timmm").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert not is_installed("timmm")
+    (tmp_path / "timmm" / "__init__.py").touch()
+    importlib.invalidate_caches()
+    assert is_installed("timmm")
+
+
+@pytest.mark.parametrize(("line", "without"), [("raise RuntimeError('operator torchvision::nms')", True), ("", False)])
+def test_torchvision_for_another_torch_goes_without_its_compiled_part(line: str, without: bool, tmp_path: Path) -> None:
+    package = tmp_path / "torchvision"
+    package.mkdir()
+    (package / "__init__.py").write_text("from torchvision import _meta_registrations")
+    (package / "_meta_registrations.py").write_text(f"seen = 1\n{line}")
+    code = (
+        "from app.checkpoints.providers.torchvision import make_importable; make_importable(); import torchvision; "
+        "print(hasattr(torchvision._meta_registrations, 'seen'))"
+    )
+    environment = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}", "PATH": ""}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(not without)
+
+
 @pytest.mark.parametrize("library", CONFIGS)
 def test_what_needs_our_own_network_says_so(library: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = swin(tmp_path / "model", CONFIGS[library])
-    with pytest.raises(NotOurNetwork, match=f"`serve`.*run it by {library}, but this needs our own network"):
+    with pytest.raises(NotOurNetwork, match=f"`serve`.*run '[Ss]win.*' by {library}, but this needs our own network"):
         load_model(folder)
+    assert main(["convert", folder, str(tmp_path / "package"), "--to", "hf"]) != 0
+    assert "is no package of ours" in capsys.readouterr().err
     for command in (
         ["inspect", folder],
         ["convert", folder, str(tmp_path / "package")],

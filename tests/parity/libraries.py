@@ -17,16 +17,17 @@ import torch
 # torchvision's compiled part is for another torch; of it, timm needs the import alone.
 sys.modules["torchvision._meta_registrations"] = ModuleType("torchvision._meta_registrations")
 
-# As published but for the number of layers and the images, which are small.
+_NARROW = {"embed_dim": 24, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 4, 8)}
+# As published but for the number of layers and the images, which are small, and where that cost much the width.
 TIMM: dict[str, dict[str, Any]] = {
-    "swin_tiny_patch4_window7_224": {"img_size": 112, "depths": (1, 1, 2, 1)},
-    "swinv2_tiny_window8_256": {"img_size": 128, "depths": (1, 1, 2, 1), "window_size": 4},
+    "swin_tiny_patch4_window7_224": {"img_size": 112, **_NARROW},
+    "swinv2_tiny_window8_256": {"img_size": 128, **_NARROW, "window_size": 4},
     "convnext_atto": {},
-    "convnextv2_atto": {},
+    "convnextv2_atto": {"depths": (1, 1, 2, 1)},
     "efficientnet_b0": {},
     "tf_efficientnet_b0": {},
     "resnet18": {},
-    "resnetv2_50": {},
+    "resnetv2_50": {"layers": (1, 1, 1, 1)},
     "regnety_002": {},
     "mobilenetv3_small_050": {},
     "mobilenetv4_conv_small": {},
@@ -36,16 +37,18 @@ TIMM: dict[str, dict[str, Any]] = {
     "vit_small_patch16_dinov3": {"img_size": 64, "depth": 2},
     "vit_small_patch16_rope_ape_224": {"img_size": 64, "depth": 2},
     "cait_xxs24_224": {"img_size": 64, "depth": 2},
-    "levit_128s": {},
+    "levit_128s": {"depth": (1, 1, 1)},
     "xcit_nano_12_p16_224": {"img_size": 64, "depth": 2},
-    "maxvit_pico_rw_256": {},
-    "mixer_s32_224": {},
-    "pvt_v2_b0": {},
-    "tiny_vit_5m_224": {},
-    "hiera_tiny_224": {},
-    "densenet121": {},
+    "maxvit_pico_rw_256": {"img_size": 64},
+    "mixer_s32_224": {"img_size": 64},
+    "pvt_v2_b0": {"depths": (1, 1, 1, 1)},
+    "tiny_vit_5m_224": {"depths": (1, 1, 2, 1)},
+    "hiera_tiny_224": {"img_size": 64},
+    "densenet121": {"block_config": (2, 2, 2, 2)},
 }
-SIZES = {"convnext": 64, "efficientnet": 64, "resnet": 64, "regnety": 64, "mobilenet": 64, "densenet": 64, "pvt": 64}
+SIZES = dict.fromkeys(
+    ("convnext", "efficientnet", "tf_efficientnet", "resnet", "regnety", "mobile", "densenet", "pvt", "tiny_vit"), 64
+)
 
 _SEVEN: dict[str, Any] = {"num_labels": 7}
 _VIT = {**_SEVEN, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}

@@ -34,7 +34,7 @@ TRANSFORMERS_REFUSED = {
     "quantised": "quantization_config is set",
     "an adapter": "merge it into them",
     "no preprocessor": "there is no preprocessor_config.json",
-    "an unknown processor": "'PerceiverImageProcessor' is none of those that are read",
+    "an unknown processor": "'PerceiverImageProcessor' crops before it resizes",
     "no classifier": "transformers has no classifier of images",
     "a pickle": "could run foreign code",
 }

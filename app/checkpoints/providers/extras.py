@@ -7,8 +7,9 @@ from app.errors import PackageError
 
 
 def is_installed(library: str) -> bool:
-    """Whether it can be imported here."""
-    return importlib.util.find_spec(library) is not None
+    """Whether it can be imported here; a folder that happens to have its name is none."""
+    spec = importlib.util.find_spec(library)
+    return spec is not None and spec.origin is not None
 
 
 def version_of(library: str) -> str:
@@ -20,5 +21,10 @@ def version_of(library: str) -> str:
 
 
 def missing(library: str, what: str) -> PackageError:
-    """What to say where `what` needs a library that is not installed."""
-    return PackageError(f"{what} needs {library}, which is not installed here: pip install 'vit-serve[{library}]'")
+    """What to say where `what` needs a library that is not installed.
+
+    torch stays as it is: by itself pip would take a newer one for timm's torchvision, and gigabytes of CUDA with it.
+    """
+    torch, _, _ = version_of("torch").partition("+")
+    command = f"pip install 'vit-serve[{library}]'" + (f" torch=={torch}" if torch else "")
+    return PackageError(f"{what} needs {library}, which is not installed here: {command}")

@@ -28,7 +28,7 @@ def load_by_library(folder: Path, refusal: NotOurNetwork) -> NetworkPackage:
     """
     provider, name = _named(folder, refusal)
     if not is_installed(provider.library):
-        raise missing(provider.library, f"{folder}: the network {name!r}") from refusal
+        raise missing(provider.library, f"{folder}: the network {ascii(name)}") from refusal
     try:
         return _loaded(folder, provider)
     except (PackageError, ValueError, TypeError) as error:
@@ -38,11 +38,13 @@ def load_by_library(folder: Path, refusal: NotOurNetwork) -> NetworkPackage:
 def needs_ours(folder: Path, refusal: NotOurNetwork) -> NotOurNetwork:
     """What to say where only our own network will do."""
     try:
-        provider, _ = _named(folder, refusal)
+        provider, name = _named(folder, refusal)
     except NotOurNetwork:
         return refusal
+    reason = str(refusal).removeprefix(f"{folder}: ")
     return NotOurNetwork(
-        f"{refusal}; `serve`, `classify` and `evaluate` run it by {provider.library}, but this needs our own network"
+        f"{folder}: `serve`, `classify` and `evaluate` run {ascii(name)} by {provider.library}, but this needs our own "
+        f"network, which it is not: {reason}"
     )
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from app.checkpoints.folder import Files
 from app.checkpoints.providers.seam import Provided, first_line
+from app.checkpoints.providers.torchvision import make_importable
 from app.errors import PackageError
 from app.package.preprocessing import preprocess_from_timm
 
@@ -26,6 +27,7 @@ class Timm:
 
         Raises PackageError.
         """
+        make_importable()
         import timm
 
         tensors = {name: stored.read() for name, stored in files.tensors.items()}
@@ -48,6 +50,7 @@ class Timm:
 
 def published(name: str) -> dict[str, str | None] | None:
     """The repository or else the address of the weights that timm has under a name; None: there are none."""
+    make_importable()
     import timm
     from timm.models import get_pretrained_cfg
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from app.checkpoints.folder import Files
 from app.checkpoints.kinds import ADAPTER
 from app.checkpoints.providers.seam import Provided, first_line
+from app.checkpoints.providers.torchvision import make_importable
 from app.errors import PackageError
 from app.package.config import CONFIG_NAME
 from app.package.hf_preprocessing import flips_channels
@@ -36,6 +37,7 @@ class Transformers:
 
         Code in the repository is never run, nor is anything fetched.
         """
+        make_importable()
         if (folder / ADAPTER).is_file():
             raise PackageError(f"{ADAPTER} is beside the weights; merge it into them, for no adapter is applied here")
         document = files.config or {}
