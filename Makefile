@@ -80,17 +80,17 @@ docker: .venv/dev  ## build the image and test it with a real engine
 k8s-check: .venv/dev  ## check the manifests, roll them out in real time
 	@for program in kubectl promtool haproxy; do command -v $$program >/dev/null || \
 	  { echo "k8s-check: $$program is not installed; it needs kubectl (1.27 or newer), promtool and haproxy, and no cluster" >&2; exit 2; }; done
-	ROLLOUT_SPEED=1 $(BIN)/python -m pytest tests/deploy/test_kubernetes*.py --timeout 300
+	ROLLOUT_SPEED=1 $(BIN)/python -m pytest tests/deploy/test_kubernetes*.py -m '' --timeout 300
 
 monitoring-check: .venv/dev  ## check alerts and dashboard with a real Prometheus
 	@for program in promtool prometheus; do command -v $$program >/dev/null || \
 	  { echo "monitoring-check: $$program is not installed; Debian: apt install prometheus. It needs no Grafana" >&2; exit 2; }; done
-	$(BIN)/python -m pytest tests/deploy/test_prometheus.py tests/deploy/test_grafana.py
+	$(BIN)/python -m pytest tests/deploy/test_prometheus.py tests/deploy/test_grafana.py -m ''
 	$(BIN)/python -m tests.deploy.loaded
 
 ray-check: .venv/dev  ## run bulk classification and Ray Serve on a local cluster; installs Ray apart
 	tests/distributed/install.sh $(BIN)/python .venv/ray
-	.venv/ray/bin/python -m pytest tests/distributed -m ray --timeout 300
+	.venv/ray/bin/python -m pytest tests/distributed -m 'ray and not benchmark'
 
 clean:  ## remove what was installed and cached
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

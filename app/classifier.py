@@ -215,7 +215,7 @@ class Classifier:
             self._observer.answer(confidence)
         return Classification(
             *(self.info.name, predictions, timing, answer.batch_size),
-            *(confidence, self.info.notice, self.info.activation),
+            *(confidence, self.info.notice, self.info.activation, answer.batch_id),
         )
 
     def _confidence(self, predictions: tuple[Prediction, ...]) -> Confidence | None:

@@ -79,6 +79,7 @@ class Classification:
     confidence: Confidence | None = None  # low: the best score is below the model's threshold; None: it has none
     notice: str | None = None  # set when the answer does not come from a trained model
     activation: Activation = "softmax"  # which made the scores
+    batch_id: int = 0  # the same for all that were computed together
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ class Settings(BaseSettings):
             ge=0,
             le=65535,
             description="A second port with nothing but /livez, /readyz and /metrics, which strangers cannot keep "
-            "busy; 0: none. The first port has them too.",
+            "busy; 0: none. The first port then has no /metrics.",
         ),
     ] = 0
     max_connections: Annotated[
@@ -97,6 +97,25 @@ class Settings(BaseSettings):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least important log line that is shown.")
     ] = "info"
+    log_format: Annotated[
+        Literal["console", "json"], Field(description="Log lines for people, or for programs: a JSON object each.")
+    ] = "console"
+    access_log: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Share of requests that get a log line; 1: all. Of failed ones the first ten of each second do "
+            "in any case.",
+        ),
+    ] = 0.0
+    tracing: Annotated[
+        Literal["off", "otlp"],
+        Field(
+            description="`otlp` sends traces to a collector, over HTTP, as the OTEL_* variables say; needs the extra "
+            "`otel`."
+        ),
+    ] = "off"
 
     slots: Annotated[
         int,

@@ -12,6 +12,7 @@ from app.api.admission import BodyMemory
 from app.api.errors import handle_http, handle_known
 from app.api.gauges import watch_service
 from app.api.middleware import BodyLimit, Tracking
+from app.api.observers import Observers
 from app.api.routes import classify, health, metrics, model, page
 from app.api.shortcut import Shortcut
 from app.api.state import State
@@ -19,13 +20,16 @@ from app.classifier import Classifier
 from app.engine.client import Status
 from app.errors import VitServeError
 from app.settings import Settings
+from app.telemetry.access import AccessLog
 from app.telemetry.metrics import Metrics
+from app.telemetry.tracing import Tracer
 
 
-def create_app(settings: Settings, classifier: Classifier, telemetry: Metrics) -> FastAPI:
+def create_app(settings: Settings, classifier: Classifier, telemetry: Metrics, tracer: Tracer | None = None) -> FastAPI:
     """The ASGI application over a classifier that is open already, and stays the caller's to close."""
     state = State(
-        settings, classifier, telemetry, BodyMemory(settings.max_bodies_bytes), ThreadPoolExecutor(2, "unpack")
+        *(settings, classifier, telemetry, BodyMemory(settings.max_bodies_bytes)),
+        *(AccessLog(settings.access_log), ThreadPoolExecutor(2, "unpack")),
     )
     app = FastAPI(
         title="vit-serve",
@@ -47,14 +51,15 @@ def create_app(settings: Settings, classifier: Classifier, telemetry: Metrics) -
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
-            expose_headers=["Server-Timing", "X-Request-ID", "Retry-After"],
+            expose_headers=["Server-Timing", "X-Request-ID", "Retry-After", "traceresponse"],
         )
-    app.add_middleware(Tracking, metrics=telemetry, draining=lambda: classifier.status is Status.DRAINING)
+    observers = Observers(telemetry, state.access, tracer)
+    app.add_middleware(Tracking, observers=observers, draining=lambda: classifier.status is Status.DRAINING)
 
     app.add_exception_handler(VitServeError, handle_known)
     app.add_exception_handler(HTTPException, handle_http)
 
-    for module in (classify, health, model, metrics, page):
+    for module in (classify, health, model, page, *([] if settings.admin_port else [metrics])):
         app.include_router(module.router)
     return app
 
@@ -64,7 +69,8 @@ def create_admin_app(main: FastAPI) -> FastAPI:
     state: State = main.state.service
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.state.service = state
-    app.add_middleware(Tracking, metrics=state.metrics, draining=lambda: state.classifier.status is Status.DRAINING)
+    observers = Observers(state.metrics)
+    app.add_middleware(Tracking, observers=observers, draining=lambda: state.classifier.status is Status.DRAINING)
     app.add_exception_handler(HTTPException, handle_http)
     for module in (health, metrics):
         app.include_router(module.router)

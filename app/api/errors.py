@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from app import errors
 from app.api.encoding import ACCEPTED
 from app.api.request_id import request_id
-from app.api.state import State
+from app.api.state import FAILED_BY, State
 from app.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -66,8 +66,6 @@ async def handle_known(request: Request, error: Exception) -> JSONResponse:
     """For everything raised on purpose."""
     assert isinstance(error, errors.VitServeError)
     count_refusal(State.of(request).metrics, error)
-    if STATUS.get(type(error), 500) == 500:
-        logger.error("request %s failed: %s", request_id(request.scope), error)
     return error_response(request, error)
 
 
@@ -91,4 +89,5 @@ def unknown_error_response(request: Request, error: Exception) -> JSONResponse:
 
 
 def _response(request: Request, status: int, body: dict[str, str], headers: dict[str, str]) -> JSONResponse:
+    request.scope[FAILED_BY] = body["code"], body["error"]
     return JSONResponse({**body, "request_id": request_id(request.scope)}, status, headers)

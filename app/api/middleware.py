@@ -1,17 +1,19 @@
-"""Owns what happens around every request: id, counting, last answers, the limit on its body; does not know routes."""
+"""Owns what happens around every request: its id, last answers, the limit on its body; does not know routes."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
 
 from app.api.errors import count_refusal, error_response, unknown_error_response
+from app.api.observers import Observers
 from app.api.request_id import HEADER, request_id
-from app.api.state import ANSWERED_AT
+from app.api.state import READ_BYTES, TRACE
 from app.errors import BodyTooLarge, Draining, VitServeError
-from app.telemetry.metrics import Metrics
+from app.telemetry.served import Served
+from app.telemetry.tracing import RequestTrace
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -19,18 +21,19 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_CLIENT_GONE = 499
+_CLIENT_GONE: Final = 499
+_TRACED: Final = "/v1/"  # probes and scrapes would be most of what is traced
 
 
 class Tracking:
-    """Outermost: gives each answer its `X-Request-ID` and counts it under the route's template.
+    """Outermost: gives each answer its `X-Request-ID`, and tells of it under the route's template.
 
     Answers too where nobody else will: after a bug, and when the drain timeout cuts a request off. While the service
     drains, each answer also ends its connection. Takes HEAD for GET, since the server leaves the body out by itself.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, draining: Callable[[], bool]) -> None:
-        self._app, self._metrics, self._draining = app, metrics, draining
+    def __init__(self, app: ASGIApp, observers: Observers, draining: Callable[[], bool]) -> None:
+        self._app, self._observers, self._draining = app, observers, draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -38,18 +41,23 @@ class Tracking:
             await self._app(scope, receive, send)
             return
         started_at = time.monotonic()
-        status = 0
-        if scope["method"] == "HEAD":
+        status = sent_bytes = 0
+        method, trace = scope["method"], self._trace(scope, started_at)
+        if method == "HEAD":
             scope = {**scope, "method": "GET"}
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, sent_bytes
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = message.setdefault("headers", [])
                 headers.append((HEADER, request_id(scope).encode()))
+                if trace is not None:
+                    headers.append((b"traceresponse", trace.answer))
                 if self._draining():  # a client that stays would find its connection reset under a request
                     headers.append((b"connection", b"close"))
+            else:
+                sent_bytes += len(message.get("body", b""))
             await send(message)
 
         try:
@@ -57,20 +65,27 @@ class Tracking:
         except asyncio.CancelledError:
             if not status:
                 error = Draining("the service is shutting down and did not finish this request in time")
-                count_refusal(self._metrics, error)
+                count_refusal(self._observers.metrics, error)
                 await error_response(Request(scope), error)(scope, receive, send_with_id)
             raise
         except Exception as error:  # here, and not in Starlette's outermost layer, so that it is counted and has its id
             if status:
                 raise
-            count_refusal(self._metrics, VitServeError())
+            count_refusal(self._observers.metrics, VitServeError())
             await unknown_error_response(Request(scope), error)(scope, receive, send_with_id)
         finally:
             now = time.monotonic()
             route = getattr(scope.get("route"), "path", "unmatched")
-            self._metrics.request(route, status or _CLIENT_GONE, now - started_at, {"request_id": request_id(scope)})
-            if (answered_at := scope.get(ANSWERED_AT)) is not None:
-                self._metrics.stage("respond", now - answered_at)
+            id_, code = request_id(scope), status or _CLIENT_GONE
+            served = Served(id_, method, route, code, now, now - started_at, bytes_out=sent_bytes)
+            self._observers.end(scope, served, trace)
+
+    def _trace(self, scope: Scope, started_at: float) -> RequestTrace | None:
+        tracer, path = self._observers.tracer, scope["path"]
+        if tracer is None or not path.startswith(_TRACED):
+            return None
+        trace = scope[TRACE] = tracer.begin(scope["method"], path, scope["headers"], started_at)
+        return trace
 
 
 class BodyLimit:
@@ -93,6 +108,7 @@ class BodyLimit:
             nonlocal read
             message = await receive() if announced <= self._max_bytes else {}
             read += len(message.get("body", b""))
+            scope[READ_BYTES] = read
             if max(announced, read) > self._max_bytes:
                 raise BodyTooLarge(f"the body is larger than the limit of {self._max_bytes} bytes")
             return message

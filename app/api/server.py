@@ -5,6 +5,7 @@ import logging
 import math
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import FrameType
@@ -19,6 +20,7 @@ from app.api.connection.exchange import ASGIApp
 from app.api.connection.limits import ConnectionLimits, connections_that_fit
 from app.api.connection.protocol import Connection
 from app.api.connection.registry import Connections
+from app.api.state import State
 from app.api.tidy import tidy_when_idle
 from app.bootstrap import fitted, open_classifier
 from app.classifier import Classifier
@@ -28,6 +30,7 @@ from app.errors import SetupError
 from app.settings import Settings, misspelt_variables
 from app.telemetry.logs import configure
 from app.telemetry.metrics import Metrics
+from app.telemetry.tracing import Tracer, open_tracer
 
 logger = logging.getLogger(__name__)
 _ADMIN_CONNECTIONS: Final = 16
@@ -35,6 +38,7 @@ _LOOK_EVERY_S: Final = 0.5
 # How long a thread in Python code, such as a decoder of strange bitmaps, keeps the others from theirs. By itself 5 ms,
 # and a request waits for a dozen of them.
 _SWITCH_INTERVAL_S: Final = 0.001
+_LAST_TRACES_S: Final = 2.0  # for a collector that does not answer
 _SHARE_FOR_REQUESTS: Final = 0.9  # of the drain timeout; the rest is for the engine and the decoders
 
 
@@ -69,7 +73,7 @@ def run(settings: Settings) -> int:
 
     Raises SetupError before the port is opened if the model or device cannot be had.
     """
-    configure(settings.log_level)
+    configure(settings.log_level, settings.log_format)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     before = signal.signal(signal.SIGTERM, _stop_before_serving)
     try:
@@ -94,9 +98,10 @@ async def _serve(settings: Settings) -> int:
         "at most %d connections, %.0f MiB of bodies, %.0f MiB of large pictures being decoded",
         *(limits.max_connections, settings.max_bodies_bytes / 2**20, settings.max_decode_bytes / 2**20),
     )
-    async with open_classifier(settings, telemetry) as classifier:
-        app = create_app(settings, classifier, telemetry)
-        connections = Connections(limits.max_connections, telemetry)
+    async with _tracer(settings) as (tracer, ends_at), open_classifier(settings, telemetry) as classifier:
+        app = create_app(settings, classifier, telemetry, tracer)
+        state: State = app.state.service
+        connections = Connections(limits.max_connections, telemetry, state.access)
         telemetry.watch("vit_connections", "Open connections.", lambda: len(connections.open))
         telemetry.watch("vit_connections_limit", "Connections that may be open.", lambda: connections.limit)
         server = DrainingServer(
@@ -114,7 +119,22 @@ async def _serve(settings: Settings) -> int:
             finally:
                 watch.cancel()
                 tidy.cancel()
+                ends_at.append(classifier.closes_at or math.inf)
         return 1 if watch.done() and not watch.cancelled() else 0
+
+
+@asynccontextmanager
+async def _tracer(settings: Settings) -> AsyncIterator[tuple[Tracer | None, list[float]]]:
+    """Who traces, if anybody does, and a list for the instant by which all must be over. Raises SetupError."""
+    if settings.tracing == "off":
+        yield None, []
+        return
+    tracer, ends_at = open_tracer(), list[float]()
+    try:
+        yield tracer, ends_at
+    finally:
+        left_s = min(ends_at, default=math.inf) - time.monotonic()
+        await asyncio.to_thread(tracer.close, max(min(left_s, _LAST_TRACES_S), 0.0))
 
 
 def _uvicorn_config(app: FastAPI, settings: Settings, protocol: Callable[..., asyncio.Protocol]) -> uvicorn.Config:

@@ -9,9 +9,14 @@ from starlette.requests import Request
 from app.api.admission import BodyMemory
 from app.classifier import Classifier
 from app.settings import Settings
+from app.telemetry.access import AccessLog
 from app.telemetry.metrics import Metrics
 
-ANSWERED_AT: Final = "vit_serve.answered_at"  # key in the ASGI scope: monotonic instant when the answer was known
+# Keys in the ASGI scope.
+ANSWERED_AT: Final = "vit_serve.answered_at"  # monotonic instant when the answer was known
+FAILED_BY: Final = "vit_serve.failed_by"  # code and sentence of the error that is the answer
+READ_BYTES: Final = "vit_serve.read_bytes"  # of the body, so far
+TRACE: Final = "vit_serve.trace"  # the RequestTrace, where somebody traces
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,7 @@ class State:
     classifier: Classifier
     metrics: Metrics
     bodies: BodyMemory
+    access: AccessLog
     unpacking: Executor  # for bodies of which the unpacking would hold up the event loop
 
     @staticmethod

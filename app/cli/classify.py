@@ -45,6 +45,7 @@ class Source:
 
 def configure(parser: ArgumentParser) -> None:
     """Adds the options."""
+    from app.cli import bulk
     from app.cli.options import add_settings
 
     parser.add_argument(
@@ -66,6 +67,7 @@ def configure(parser: ArgumentParser) -> None:
         help="table for people (the default); json as the HTTP interface answers, with the path added; csv",
     )
     add_settings(parser, ("model", "device", "engine", "precision"))
+    bulk.configure(parser)
     parser.epilog = (
         "The exit code is 0 if every image was classified and 1 if one was not; the others are still answered."
     )
@@ -73,11 +75,15 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Classifies what was named; returns the exit code. Raises ArgumentError, SetupError."""
+    from app.cli import bulk
     from app.cli.options import read_settings
     from app.cli.results import Failure, write_csv, write_json, write_table
 
     # Nobody waits behind a command: it has all the time it needs, whatever a service would refuse.
-    settings = read_settings(args, max_wait_ms=_DAY_MS, request_timeout_ms=_DAY_MS)
+    patience = {"max_wait_ms": _DAY_MS, "request_timeout_ms": _DAY_MS}
+    if bulk.check(args):
+        return bulk.run(args, **patience)
+    settings = read_settings(args, **patience)
     results = asyncio.run(_classify_all(settings, list(_sources(args.paths)), args.top_k))
     {"table": write_table, "json": write_json, "csv": write_csv}[args.format](results)
     failed = sum(isinstance(result.outcome, Failure) for result in results)
@@ -88,7 +94,7 @@ def run(args: Namespace) -> int:
 
 
 def _sources(paths: Sequence[str]) -> Iterator[Source]:
-    from app.training.dataset import list_images
+    from app.imaging.files import list_images
 
     for name in paths:
         path = Path(name)

@@ -45,6 +45,7 @@ class Outcome(NamedTuple):
     queue_s: float
     inference_s: float
     batch_size: int
+    batch_id: int  # all of one batch have the same, and of this engine no others
 
 
 class OutOfDeviceMemory(Exception):

@@ -1,6 +1,7 @@
 """Owns the lanes: threads that pull batches, run them and answer their jobs; does not decide what a batch is."""
 
 import asyncio
+import itertools
 import logging
 import math
 import threading
@@ -52,7 +53,7 @@ class Engine:
         self._futures: dict[int, asyncio.Future[Outcome]] = {}
         self._busy_since: dict[int, float] = {}
         self._warming_since: dict[int, float] = {}
-        self._pace = Pace(len(runners))
+        self._pace, self._batch_ids = Pace(len(runners)), itertools.count(1)
         self._cold = len(runners)
         self._lanes = [
             threading.Thread(target=self._lane, args=(i, runner), name=f"engine-{i}", daemon=True)
@@ -167,10 +168,8 @@ class Engine:
             return [(jobs[0], failure)]
         inference_s = self._clock() - started_at
         self._observe(jobs, started_at, inference_s)
-        return [
-            (job, self._outcome(job, scores, started_at, inference_s, len(jobs)))
-            for job, scores in zip(jobs, results, strict=True)
-        ]
+        batch = inference_s, len(jobs), next(self._batch_ids)
+        return [(job, self._outcome(job, scores, started_at, batch)) for job, scores in zip(jobs, results, strict=True)]
 
     def _observe(self, jobs: Sequence[Job], started_at: float, inference_s: float) -> None:
         self._pace.add(len(jobs), inference_s)
@@ -180,11 +179,11 @@ class Engine:
             self._observer.stage("inference", inference_s)
 
     def _outcome(
-        self, job: Job, scores: Scores, started_at: float, inference_s: float, size: int
+        self, job: Job, scores: Scores, started_at: float, batch: tuple[float, int, int]
     ) -> Outcome | InferenceFailed:
         if not math.isfinite(scores.scores[0]):
             return InferenceFailed("the network gave no finite scores for this image")
-        return Outcome(scores, started_at - job.submitted_at, inference_s, size)
+        return Outcome(scores, started_at - job.submitted_at, *batch)
 
     def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
         with suppress(RuntimeError):  # of a loop that is closed: this lane was stuck, and closing did not wait for it

@@ -21,6 +21,10 @@ TIMED_ROUTES: Final = ("/v1/classify",)  # the others are counted alone: probes 
 OUTCOMES: Final = ("result", "error", "cancelled")
 DEADLINES_SET_BY: Final = ("server", "client")
 CLOSED_BECAUSE: Final = ("idle_evicted", "idle_timeout", "header_timeout", "refused")
+REFUSALS_WATCHED: Final = (  # by the alerts; code and stage
+    *(("internal_error", "unknown"), ("inference_failed", "inference")),
+    *(("failed", "admission"), ("overloaded", "admission")),
+)
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # a gauge a series that nobody reads
 
@@ -75,6 +79,15 @@ class Metrics:
             self._deadlines.labels(set_by)
         for reason in CLOSED_BECAUSE:
             self._closed.labels(reason)
+        for code, stage in REFUSALS_WATCHED:
+            self._refusals.labels(code, stage)
+        self._count_batches(registry)
+        # Children are looked up once: a label look-up costs as much as the count itself, and series start at 0.
+        self._stages = {stage: stages.labels(stage) for stage in STAGES}
+        self._jobs = {outcome: jobs.labels(outcome) for outcome in OUTCOMES}
+        self._answers = {confidence: answers.labels(confidence) for confidence in get_args(Confidence)}
+
+    def _count_batches(self, registry: CollectorRegistry) -> None:
         self._batch = Histogram("vit_batch_size", "Images in a batch.", buckets=IMAGES, registry=registry)
         self._batch_seconds = Histogram(
             "vit_batch_duration_seconds", "A batch on the device.", buckets=SECONDS, registry=registry
@@ -84,10 +97,6 @@ class Metrics:
         self._splits = Counter("vit_batch_splits", "Batches that failed and were tried in halves.", registry=registry)
         memory = "Batches for which the device had no memory."
         self._out_of_memory = Counter("vit_out_of_memory", memory, registry=registry)
-        # Children are looked up once: a label look-up costs as much as the count itself, and series start at 0.
-        self._stages = {stage: stages.labels(stage) for stage in STAGES}
-        self._jobs = {outcome: jobs.labels(outcome) for outcome in OUTCOMES}
-        self._answers = {confidence: answers.labels(confidence) for confidence in get_args(Confidence)}
 
     def stage(self, name: str, seconds: float) -> None:
         """One job or request spent `seconds` in a stage."""

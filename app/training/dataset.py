@@ -1,14 +1,13 @@
 """Owns image folders → tensors and the split; does not augment."""
 
 import hashlib
-import os
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final, NoReturn
+from typing import Final
 
 import numpy as np
 import torch
@@ -17,15 +16,10 @@ from torch import Tensor
 from app.domain import PreprocessSpec
 from app.errors import DatasetError, RequestError
 from app.imaging.decode import DecodeLimits, Pixels
+from app.imaging.files import is_image, list_images
 from app.imaging.resample import preprocess
 from app.training.broken import BrokenFile, listing
 
-# Also those that the decoder may not read: such a file is named as broken, where an unknown one is left out in silence.
-_SUFFIXES: Final = {
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
-    *(".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif"),
-    *(".jxl", ".jp2", ".j2k", ".jpf", ".jpx", ".jxr", ".wdp"),
-}
 # What zipfile raises on members that are damaged, encrypted or packed by a method that Python lacks.
 _READ_ERRORS: Final = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 Progress = Callable[[int, int], None]  # (done, total)
@@ -161,24 +155,6 @@ def split(dataset: Dataset, validation_share: float, seed: int) -> tuple[Dataset
     return dataset.subset((~chosen).nonzero().flatten()), dataset.subset(chosen.nonzero().flatten())
 
 
-def list_images(folder: Path) -> list[str]:
-    """Paths of the image files below a folder, relative to it, sorted; images by suffix, hidden files left out.
-
-    Links are followed. Raises DatasetError, naming it, for a folder that cannot be read: it may be a whole class.
-    """
-    names = []
-    for place, folders, files in os.walk(folder, onerror=_unreadable, followlinks=True):
-        here = Path(place)
-        ancestor_of = here.resolve().is_relative_to
-        folders[:] = [name for name in folders if not ancestor_of((here / name).resolve())]  # else round and round
-        names += [(here / name).relative_to(folder).as_posix() for name in files if (here / name).is_file()]
-    return sorted(filter(_is_image, names))
-
-
-def _unreadable(error: OSError) -> NoReturn:
-    raise DatasetError(f"{error.filename}: cannot be read: {error.strerror}") from error
-
-
 def class_of(name: str) -> str:
     """The class of an image of `ImageFiles`: the name of the folder it lies in, or "" for none."""
     return PurePosixPath(name).parent.name
@@ -228,10 +204,4 @@ class ImageFiles:
 
     @staticmethod
     def _members(archive: zipfile.ZipFile) -> list[str]:
-        return [entry.filename for entry in archive.infolist() if not entry.is_dir() and _is_image(entry.filename)]
-
-
-def _is_image(name: str) -> bool:
-    """By suffix; what macOS and editors leave behind (`__MACOSX/._cat.jpg`) is none."""
-    parts = PurePosixPath(name).parts
-    return PurePosixPath(name).suffix.lower() in _SUFFIXES and not any(p.startswith((".", "__MACOSX")) for p in parts)
+        return [entry.filename for entry in archive.infolist() if not entry.is_dir() and is_image(entry.filename)]

@@ -14,6 +14,7 @@ from app.bootstrap import open_classifier
 from app.classifier import Classifier
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
+from app.telemetry.tracing import Tracer
 
 MODEL = "random:vit_pico_patch4_32"
 
@@ -30,12 +31,12 @@ class Service:
 
 
 @asynccontextmanager
-async def service(**options: object) -> AsyncIterator[Service]:
+async def service(tracer: Tracer | None = None, **options: object) -> AsyncIterator[Service]:
     settings = Settings(**{"model": MODEL, "max_batch_size": 2, "precision": "float32", "slots": 32, **options})  # type: ignore[arg-type]
     metrics = Metrics()
     async with open_classifier(settings, metrics) as classifier:
         await classifier.ready()
-        transport = httpx.ASGITransport(create_app(settings, classifier, metrics))
+        transport = httpx.ASGITransport(create_app(settings, classifier, metrics, tracer))
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             yield Service(client, classifier, metrics)
         for _ in range(200):

@@ -40,7 +40,7 @@ def state(subject: DrainingServer) -> str:
 
 @pytest.fixture(autouse=True)
 def logging_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "configure", lambda level: None)
+    monkeypatch.setattr(server, "configure", lambda level, form: None)
 
 
 async def test_the_port_closes_after_the_delay() -> None:

@@ -94,6 +94,7 @@ def test_the_runbook_names_panels_that_there_are() -> None:
     assert named <= {panel["title"] for panel in PANELS}
 
 
+@pytest.mark.operations
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("asked", QUERIES, ids=lambda asked: f"{asked.panel}: {asked.legend}")
 def test_a_query_has_data(under_load: Loaded, asked: Any) -> None:
@@ -109,6 +110,7 @@ def test_a_query_has_data(under_load: Loaded, asked: Any) -> None:
     assert len(set(names)) == len(names), "series of one name"
 
 
+@pytest.mark.operations
 @pytest.mark.timeout(240)
 def test_what_they_say_is_what_was_done(under_load: Loaded) -> None:
     def said(panel: str) -> dict[str, float]:
@@ -134,6 +136,7 @@ def test_what_they_say_is_what_was_done(under_load: Loaded) -> None:
     assert min(stages.values()) > 0
 
 
+@pytest.mark.operations
 @pytest.mark.timeout(240)
 def test_single_requests_can_be_found_by_their_ids(under_load: Loaded) -> None:
     (panel,) = (panel for panel in PANELS if panel["title"] == "How long answers take")
@@ -142,6 +145,7 @@ def test_single_requests_can_be_found_by_their_ids(under_load: Loaded) -> None:
     assert under_load.exemplars("vit_request_duration_seconds_bucket")
 
 
+@pytest.mark.operations
 @pytest.mark.timeout(240)
 def test_the_table_of_all_queries_is_printed(under_load: Loaded) -> None:
     printed = output(sys.executable, GRAFANA / "ask.py", under_load.url, env={"COLUMNS": "200"})

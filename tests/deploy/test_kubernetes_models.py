@@ -74,6 +74,7 @@ def test_what_was_fetched_from_a_hub_outlives_the_pod() -> None:
     assert token["valueFrom"]["secretKeyRef"]["optional"] is True
 
 
+@pytest.mark.operations
 def test_the_model_of_a_hub_is_built_once(tmp_path: Path) -> None:
     """With the embedded model: fetching from a hub has tests of its own."""
     first = run("model-from-hub", tmp_path, MODEL="embedded")
@@ -83,6 +84,7 @@ def test_the_model_of_a_hub_is_built_once(tmp_path: Path) -> None:
     assert again.returncode == 0 and not again.stdout
 
 
+@pytest.mark.operations
 def test_a_model_that_cannot_be_had_keeps_the_pod_from_starting(tmp_path: Path) -> None:
     done = run("model-from-hub", tmp_path, MODEL="/nowhere")
     assert done.returncode != 0 and "/nowhere" in done.stderr

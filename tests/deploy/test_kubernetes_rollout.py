@@ -26,7 +26,7 @@ from tests.deploy.tools import ROOT, tool
 SPEED = float(os.environ.get("ROLLOUT_SPEED", "4"))
 EXAMPLE = "autoscaled-hpa"
 STARTED_WITHIN_S = 60
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.operations, pytest.mark.timeout(240)]
 
 CONFIGURATION = """
 global

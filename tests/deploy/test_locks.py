@@ -208,6 +208,7 @@ def test_torchs_index_is_read_for_the_version_that_is_not_locked_yet(tmp_path: P
         renew.torch_for_cpus("2.14.0", url)
 
 
+@pytest.mark.docker
 def test_the_list_of_an_image_has_what_its_locks_have(tmp_path: Path) -> None:
     output(LOCKS / "sbom.sh", Path(sys.executable).with_name("cyclonedx-py"), tmp_path)
     for image, extra in (("openvino", ()), ("torch", ("torch", "torch-cpu")), ("cuda", ("torch", "torch-cuda"))):

@@ -131,6 +131,7 @@ def test_prometheus_scrapes_the_service_and_judges_the_alerts(
             wait_for_state(prometheus, name, "inactive")
 
 
+@pytest.mark.operations
 @pytest.mark.timeout(180)
 def test_a_fault_fires_its_alert_and_its_end_ends_it(tmp_path: Path) -> None:
     """Of a real process: one that hangs, one that goes on, one that takes no images any more, one that is killed."""

@@ -10,8 +10,9 @@ import torch
 
 from app.domain import PreprocessSpec
 from app.errors import DatasetError
+from app.imaging.files import list_images
 from app.training.broken import BrokenFile
-from app.training.dataset import Dataset, list_images, load_dataset, load_images, split
+from app.training.dataset import Dataset, load_dataset, load_images, split
 from tests.training.pictures import plain, stripes, write_files, write_zip
 
 SPEC = PreprocessSpec(8, 8, crop_pct=1.0)

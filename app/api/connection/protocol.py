@@ -263,8 +263,8 @@ class Connection(asyncio.Protocol):
         if self._transport.is_closing():
             return
         self._refusal = refusal
-        self._connections.observer.refused(refusal.status, refusal.code, stage)
         id_ = request_id({})
+        self._connections.refused(refusal, stage, id_, (self._peers["client"] or (None,))[0])
         body = json.dumps({"error": refusal.sentence, "code": refusal.code, "request_id": id_})
         head = (
             f"HTTP/1.1 {refusal.status} {responses[refusal.status]}\r\n"

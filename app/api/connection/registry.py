@@ -5,6 +5,10 @@ import logging
 import time
 from typing import Final, Literal, Protocol
 
+from app.api.connection.head import Refusal
+from app.telemetry.access import AccessLog
+from app.telemetry.served import Served
+
 logger = logging.getLogger(__name__)
 _LOG_EVERY_S: Final = 10.0
 _MAX_KEPT_BYTES: Final = 32 * 2**20
@@ -44,8 +48,8 @@ class Connections:
     longest waiting first; those whose request is whole cannot.
     """
 
-    def __init__(self, limit: int, observer: ConnectionObserver) -> None:
-        self.limit, self.observer = limit, observer
+    def __init__(self, limit: int, observer: ConnectionObserver, access: AccessLog | None = None) -> None:
+        self.limit, self.observer, self._access = limit, observer, access
         self.open: set[Closable] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self._idle: dict[Closable, None] = {}  # ordered: the longest waiting first
@@ -85,6 +89,14 @@ class Connections:
                 self.leave(connection)
                 connection.evict()
                 self.observer.connection_closed("refused")
+
+    def refused(self, refusal: Refusal, stage: Stage, request_id: str, client: str | None) -> None:
+        """A client is refused without the application's knowing."""
+        status, code, cause = refusal
+        self.observer.refused(status, code, stage)
+        if self._access is not None and self._access.wants(failed=True):
+            request = Served(request_id, "-", "unparsed", status, time.monotonic(), 0.0)
+            self._access.write(request._replace(client=client, code=code, cause=cause))
 
     def turn_at(self, now: float, spent_s: float) -> float:
         """When a connection that has cost the event loop so much may go on: all of them have a fifth of it together."""

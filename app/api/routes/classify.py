@@ -1,6 +1,7 @@
 """Owns `POST /v1/classify`; does not unpack bodies or decide statuses."""
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import Sequence
@@ -18,11 +19,12 @@ from app.api.errors import STATUS, count_refusal, error_body
 from app.api.parameters import LEAST_TIMEOUT_S, timeout_s_of, top_k
 from app.api.request_id import request_id
 from app.api.schemas import PARAMETERS, REQUEST_BODY, ClassifyManyOut, ClassifyOut, ErrorOut
-from app.api.state import ANSWERED_AT, State
+from app.api.state import ANSWERED_AT, TRACE, State
 from app.classifier import Encoded
 from app.domain import Classification
 from app.errors import DeadlineExceeded, RequestError, TooManyPixels, Unavailable, VitServeError
 from app.imaging.pool import Examined
+from app.telemetry.tracing import RequestTrace
 
 logger = logging.getLogger(__name__)
 router = APIRouter()
@@ -43,7 +45,7 @@ _FAILURES: Final[dict[int | str, dict[str, Any]]] = {
 async def classify(request: Request) -> Response:
     """The bytes decide what is an image; the content type only tells a form or JSON from a raw body."""
     state, started_at = State.of(request), time.monotonic()
-    settings = state.settings
+    settings, trace = state.settings, request.scope.get(TRACE)
     ceiling_s = settings.request_timeout_ms / 1000
     asked, timeout_s = top_k(request), timeout_s_of(request, ceiling_s)
     try:
@@ -53,9 +55,12 @@ async def classify(request: Request) -> Response:
             body = await read_body(request, held, timeout_s)
             images = await _unpack(body, request, held, started_at + timeout_s)
             del body
-            state.metrics.stage("read", time.monotonic() - started_at)
-            left_s = max(started_at + timeout_s - time.monotonic(), LEAST_TIMEOUT_S)
-            work = _answer(state, images, limit, left_s)
+            read_at = time.monotonic()
+            state.metrics.stage("read", read_at - started_at)
+            if trace is not None:
+                trace.stage("read", started_at, read_at)
+            left_s = max(started_at + timeout_s - read_at, LEAST_TIMEOUT_S)
+            work = _answer(state, images, limit, left_s, trace)
             content, headers = await unless_gone(request, work)
     except DeadlineExceeded:
         state.metrics.deadline_exceeded(timeout_s < ceiling_s)
@@ -80,21 +85,26 @@ async def _unpack(body: bytearray, request: Request, held: Held, until: float) -
     return images
 
 
-async def _answer(state: State, images: Images, limit: int, timeout_s: float) -> tuple[dict[str, Any], dict[str, str]]:
+async def _answer(
+    state: State, images: Images, limit: int, timeout_s: float, trace: RequestTrace | None
+) -> tuple[dict[str, Any], dict[str, str]]:
     """The document and headers of the answer."""
     if images.many:
-        return {"results": await _classify_many(state, images.items, limit, timeout_s)}, {}
+        return {"results": await _classify_many(state, images.items, limit, timeout_s, trace)}, {}
     (item,) = images.items
     if isinstance(item, RequestError):
         raise item
     examined = state.classifier.examine(item)
     _check_pixels(examined.pixels, state)
+    begun_at = time.monotonic()
     answer = await state.classifier.classify(item, top_k=limit, timeout_s=timeout_s, examined=examined)
+    if trace is not None:
+        trace.image(0, begun_at, answer)
     return result_document(answer), {"Server-Timing": _server_timing(answer)}
 
 
 async def _classify_many(
-    state: State, items: Sequence[Encoded | RequestError], limit: int, timeout_s: float
+    state: State, items: Sequence[Encoded | RequestError], limit: int, timeout_s: float, trace: RequestTrace | None
 ) -> list[dict[str, Any]]:
     """Each image on its own; if the service took none of them, the request as a whole is refused.
 
@@ -111,22 +121,26 @@ async def _classify_many(
         await asyncio.sleep(0)  # a header may take a millisecond
     _check_pixels(pixels, state)
 
-    async def one(item: Encoded | RequestError, header: Examined | RequestError) -> dict[str, Any] | VitServeError:
+    async def one(
+        index: int, item: Encoded | RequestError, header: Examined | RequestError
+    ) -> dict[str, Any] | VitServeError:
         if isinstance(header, RequestError):
             return header
         assert not isinstance(item, RequestError)  # or its header would be that error
         try:
-            left_s = max(until - time.monotonic(), LEAST_TIMEOUT_S)
-            return result_document(
-                await state.classifier.classify(item, top_k=limit, timeout_s=left_s, patient=True, examined=header)
-            )
+            begun_at = time.monotonic()
+            left_s = max(until - begun_at, LEAST_TIMEOUT_S)
+            answer = await state.classifier.classify(item, top_k=limit, timeout_s=left_s, patient=True, examined=header)
+            if trace is not None:
+                trace.image(index, begun_at, answer)
+            return result_document(answer)
         except VitServeError as error:
             return error
         except Exception:  # a bug, which must not cost the other images their answers
             logger.exception("an image failed")
             return VitServeError("an internal error happened on this image; the log has it")
 
-    answers = await asyncio.gather(*map(one, items, examined))
+    answers = await asyncio.gather(*map(one, itertools.count(), items, examined))
     if all(isinstance(answer, Unavailable | DeadlineExceeded) for answer in answers):
         assert isinstance(answers[0], VitServeError)
         raise answers[0]
