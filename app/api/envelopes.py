@@ -1,7 +1,6 @@
 """Owns the envelopes of images (raw, multipart, form, JSON), a body → encoded images; does not decode pictures."""
 
 import codecs
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -55,17 +54,24 @@ def unpack_for_good(body: bytearray, content_type: str, max_images: int) -> Imag
     try:
         images = unpack(body, content_type, max_images)
     except RequestError as error:
-        _empty(body, [error])
+        let_go(error)
+        empty(body)
         raise
     if not any(item is body for item in images.items):
-        _empty(body, images.items)
+        for item in images.items:
+            if isinstance(item, RequestError):
+                let_go(item)
+        empty(body)
     return images
 
 
-def _empty(body: bytearray, seen_by: Sequence[Encoded | RequestError]) -> None:
-    for item in seen_by:
-        if isinstance(item, RequestError):
-            item.__traceback__ = item.__cause__ = item.__context__ = None  # their frames hold views of the body
+def let_go(error: RequestError) -> None:
+    """Forgets where it was raised: those frames hold views of a body. What it says is in its sentence."""
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+
+
+def empty(body: bytearray) -> None:
+    """Gives a body's memory back, unless somebody still looks at it, who will be the last."""
     with suppress(BufferError):
         body.clear()
 

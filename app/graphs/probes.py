@@ -11,6 +11,7 @@ from app.imaging.decode import DecodeLimits
 from app.imaging.resample import preprocess
 
 _PHOTOGRAPHS: Final = Path(__file__).parent / "photographs"
+_LIMITS: Final = DecodeLimits(nearly=True)  # as in packages that carry their probes
 _SMOOTH: Final = 4
 _COARSE: Final = 4  # samples along a side of a smooth picture
 
@@ -23,7 +24,7 @@ def probes(spec: PreprocessSpec) -> Pixels:
     for picture in pictures[:_SMOOTH]:
         picture[:] = _smooth(generator, spec.height, spec.width)
     for path, picture in zip(files, pictures[_SMOOTH:], strict=True):
-        preprocess(path.read_bytes(), spec, DecodeLimits(), picture)
+        preprocess(path.read_bytes(), spec, _LIMITS, picture)
     return pictures
 
 

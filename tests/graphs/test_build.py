@@ -1,5 +1,6 @@
 """Owns the tests of graphs/build.py."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from app.checkpoints.located import locate
 from app.checkpoints.own import load_package
-from app.errors import ExportFailed, PackageError
+from app.errors import PackageError
 from app.graphs.build import build_package, leave_out_float, write_graphs
 from app.graphs.export import logits_of
 from app.graphs.folder import GRAPHS_NAME, read_graphs
@@ -82,6 +83,7 @@ def test_without_float_the_other_graph_is_left_whole(built: Path, key: str, tmp_
     assert (after.probes == before.probes).all()
 
 
-def test_pictures_of_other_than_three_channels_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ExportFailed, match="three channels"):
-        write_graphs(tiny.package_of(tiny.network(in_chans=1)), "key", tmp_path / "out")
+def test_what_no_picture_has_as_many_channels_as_is_refused(tmp_path: Path) -> None:
+    spec = dataclasses.replace(tiny.SPEC, mean=(0.5,) * 4, std=(0.5,) * 4)
+    with pytest.raises(PackageError, match="images of 4 channels"):
+        write_graphs(tiny.package_of(tiny.network(in_chans=4), preprocess=spec), "key", tmp_path / "out")

@@ -27,6 +27,7 @@ async def test_answers_get_lines_by_their_share() -> None:
 async def test_of_failures_the_first_of_a_second_do_and_the_rest_is_a_number(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     clock = FakeClock()
     monkeypatch.setattr(access, "_PERIOD_S", 0.05)
     log = AccessLog(0)

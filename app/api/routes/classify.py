@@ -14,7 +14,7 @@ from app.api.admission import Held
 from app.api.answer import result_document
 from app.api.body import read_body
 from app.api.disconnect import unless_gone
-from app.api.envelopes import Images, is_raw, unpack, unpack_for_good
+from app.api.envelopes import Images, empty, is_raw, let_go, unpack, unpack_for_good
 from app.api.errors import STATUS, count_refusal, error_body
 from app.api.parameters import LEAST_TIMEOUT_S, timeout_s_of, top_k
 from app.api.request_id import request_id
@@ -61,12 +61,25 @@ async def classify(request: Request) -> Response:
                 trace.stage("read", started_at, read_at)
             left_s = max(started_at + timeout_s - read_at, LEAST_TIMEOUT_S)
             work = _answer(state, images, limit, left_s, trace)
-            content, headers = await unless_gone(request, work)
+            try:
+                content, headers = await unless_gone(request, work)
+            except RequestError as error:
+                let_go(error)
+                _empty_elsewhere(images, state)
+                raise
+            _empty_elsewhere(images, state)
     except DeadlineExceeded:
         state.metrics.deadline_exceeded(timeout_s < ceiling_s)
         raise
     request.scope[ANSWERED_AT] = time.monotonic()
     return await _json({**content, "request_id": request_id(request.scope)}, headers)
+
+
+def _empty_elsewhere(images: Images, state: State) -> None:
+    """A large image that nobody decodes any more; among several one may still be."""
+    item = images.items[0]
+    if not images.many and isinstance(item, bytearray) and len(item) > _LARGE_BYTES:
+        state.unpacking.submit(empty, item)
 
 
 async def _unpack(body: bytearray, request: Request, held: Held, until: float) -> Images:
