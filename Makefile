@@ -9,7 +9,7 @@ BUILD ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test attack parity check format benchmark train lock base-digest image sbom audit docker k8s-check monitoring-check ray-check clean
+.PHONY: help setup serve test operations attack parity check format benchmark train lock base-digest image sbom audit docker k8s-check monitoring-check ray-check clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -32,6 +32,9 @@ serve: .venv/runtime  ## serve MODEL on HOST:PORT (embedded model, 127.0.0.1:800
 
 test: .venv/dev  ## run the tests
 	$(BIN)/python -m pytest
+
+operations: .venv/dev  ## run the tests that take long: load, faults, rollouts, training
+	$(BIN)/python -m pytest -m operations --timeout 300
 
 attack: .venv/dev  ## attack a server beside honest clients, and say what it did to them
 	$(BIN)/python -m tests.attack
@@ -80,7 +83,7 @@ docker: .venv/dev  ## build the image and test it with a real engine
 k8s-check: .venv/dev  ## check the manifests, roll them out in real time
 	@for program in kubectl promtool haproxy; do command -v $$program >/dev/null || \
 	  { echo "k8s-check: $$program is not installed; it needs kubectl (1.27 or newer), promtool and haproxy, and no cluster" >&2; exit 2; }; done
-	ROLLOUT_SPEED=1 $(BIN)/python -m pytest tests/deploy/test_kubernetes*.py -m '' --timeout 300
+	ROLLOUT_SPEED=1 $(BIN)/python -m pytest tests/deploy/test_kubernetes*.py tests/cli/test_capacity_measure.py -m '' --timeout 300
 
 monitoring-check: .venv/dev  ## check alerts and dashboard with a real Prometheus
 	@for program in promtool prometheus; do command -v $$program >/dev/null || \

@@ -69,6 +69,7 @@ def test_the_answer_shown_is_the_answer_given(place: Path, embedded: Server) -> 
         assert ours["score"] == pytest.approx(theirs["score"], abs=0.03)
 
 
+@pytest.mark.operations
 @pytest.mark.timeout(180)
 def test_training_and_serving_the_result(place: Path, tmp_path: Path) -> None:
     [train] = [c for c in COMMANDS if " train " in c]

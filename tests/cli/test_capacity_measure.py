@@ -11,6 +11,7 @@ from app.errors import SetupError
 from tests.cli.conftest import Command
 
 
+@pytest.mark.operations
 @pytest.mark.timeout(120)
 def test_measuring_a_model_and_planning_with_it(vit_serve: Command, package: Path, tmp_path: Path):
     out = tmp_path / "times.json"

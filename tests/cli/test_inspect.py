@@ -13,6 +13,7 @@ from tests.insight.networks import random_package
 from tests.training.pictures import plain, write_files
 
 
+@pytest.mark.operations
 def test_the_embedded_model_end_to_end(tmp_path: Path, pictures: Path, vit_serve: Command):
     done = vit_serve("inspect", "embedded", "--out", tmp_path / "new" / "out", "--image", pictures)
     assert (done.returncode, done.stderr) == (0, "")

@@ -176,6 +176,7 @@ def test_precision_and_device_reach_the_run(
     assert seen[0].precision is training.choose_precision(precision, torch.device("cpu"))
 
 
+@pytest.mark.operations
 def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path: Path):
     data, out = write_zip(tmp_path / "stripes.zip", stripe_files(20)), tmp_path / "out"
     recipe = ["--variant", "vit_pico_patch4_32", "--epochs", "12", "--batch-size", "16", "--precision", "float32"]

@@ -53,6 +53,7 @@ def test_the_configuration_and_the_rules_are_valid() -> None:
     output(tool("promtool"), "check", "rules", "--lint=all", "--lint-fatal", PROMETHEUS / "alerts.yml")
 
 
+@pytest.mark.operations
 @pytest.mark.timeout(240)  # nights of series, every minute of which is judged
 def test_every_alert_fires_on_what_it_is_for_and_is_silent_where_it_could_be_fooled() -> None:
     output(tool("promtool"), "test", "rules", PROMETHEUS / "alerts_test.yml", timeout_s=200)
