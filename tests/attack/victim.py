@@ -63,7 +63,7 @@ class Victim:
         until = time.monotonic() + _SETTLED_S
         while True:
             try:
-                slots = self._server.counters()["vit_slots_in_use"]
+                slots = self._server.counters(self.ports[-1])["vit_slots_in_use"]
             except (OSError, http.client.HTTPException, ServerFailed):
                 slots = float("inf")
             now = self.descriptors()

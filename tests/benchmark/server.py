@@ -45,9 +45,9 @@ class Server:
         """The answer to one JPEG. Raises ServerFailed unless the status is 200."""
         return self._ok(*self._request("POST", path, image))
 
-    def counters(self) -> dict[str, float]:
-        """The samples at `/metrics`, by name and labels as they are written there."""
-        status, body = self.get("/metrics")
+    def counters(self, port: int | None = None) -> dict[str, float]:
+        """The samples at `/metrics`, by name and labels as they are written there; `port`: its admin port."""
+        status, body = self._request("GET", "/metrics", b"", port)
         if status != 200:
             raise ServerFailed(f"/metrics answered {status}")
         lines = (line for line in body.decode().splitlines() if line and not line.startswith("#"))
@@ -81,8 +81,8 @@ class Server:
             self._process.wait()
             raise ServerFailed(f"the server ignored SIGTERM for {_STOP_TIMEOUT_S} s:\n{self._log_tail()}") from error
 
-    def _request(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(_HOST, self.port, timeout=30)
+    def _request(self, method: str, path: str, body: bytes, port: int | None = None) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(_HOST, port or self.port, timeout=30)
         try:
             connection.request(method, path, body, {"Content-Type": "image/jpeg"} if body else {})
             answer = connection.getresponse()
