@@ -67,7 +67,14 @@ class Probes:
         async def once() -> str:
             caller = self._callers[number % len(self.ports)]
             keep = number // len(self.ports) % 4 == 0
-            answer = await caller.ask(request(b"GET /livez HTTP/1.1"), keep, _PROBE_PATIENCE_S)
+            probe = request(b"GET /livez HTTP/1.1")
+            try:
+                answer = await caller.ask(probe, keep, _PROBE_PATIENCE_S)
+            except ConnectionError:
+                if not keep:
+                    raise
+                # Ended while it was idle: proxies try once more what may be repeated (RFC 9112, 9.3.1).
+                answer = await caller.ask(probe, False, _PROBE_PATIENCE_S)
             return "right" if answer.status == 200 else str(answer.status)
 
         return await timed(once())

@@ -11,6 +11,7 @@ from app.telemetry.served import Served
 
 logger = logging.getLogger(__name__)
 _LOG_EVERY_S: Final = 10.0
+_JUST_COME_S: Final = 0.2
 _MAX_KEPT_BYTES: Final = 32 * 2**20
 
 Stage = Literal["connection", "head"]  # where a client was refused
@@ -52,8 +53,8 @@ class Connections:
         self.limit, self.observer, self._access = limit, observer, access
         self.open: set[Closable] = set()
         self.tasks: set[asyncio.Task[None]] = set()
-        self._idle: dict[Closable, None] = {}  # ordered: the longest waiting first
-        self._sending: dict[Closable, None] = {}
+        self._idle: dict[Closable, float] = {}  # and since when; ordered: the longest waiting first
+        self._sending: dict[Closable, float] = {}
         self._turn_at = 0.0
         self._kept: dict[Closable, int] = {}
         self._kept_bytes = 0
@@ -63,7 +64,7 @@ class Connections:
         """Takes a connection in, for which another may have to go; False if there is no room for it."""
         if len(self.open) >= self.limit:
             self._log()
-            victim = next(iter(self._idle or self._sending), None)
+            victim = self._victim()
             if victim is None:
                 self.observer.connection_closed("refused")
                 return False
@@ -71,7 +72,7 @@ class Connections:
             victim.evict()
             self.observer.connection_closed("idle_evicted")
         self.open.add(connection)
-        self._idle[connection] = None
+        self._idle[connection] = time.monotonic()
         return True
 
     def leave(self, connection: Closable) -> None:
@@ -115,10 +116,18 @@ class Connections:
         """Its request is whole, so that it waits for us."""
         self._forget(connection)
 
-    def _enlist(self, connection: Closable, waiting: dict[Closable, None]) -> None:
+    def _victim(self) -> Closable | None:
+        """Who has to go: who asks for nothing, the longest first; but whoever has just come may be about to ask."""
+        idle, sending = next(iter(self._idle.items()), None), next(iter(self._sending.items()), None)
+        if idle is None or sending is None:
+            return (idle or sending or (None,))[0]
+        now = time.monotonic()
+        return sending[0] if now - idle[1] < _JUST_COME_S <= now - sending[1] else idle[0]
+
+    def _enlist(self, connection: Closable, waiting: dict[Closable, float]) -> None:
         self._forget(connection)
         if connection in self.open:  # one that was sent away may still be heard of
-            waiting[connection] = None
+            waiting[connection] = time.monotonic()
 
     def _forget(self, connection: Closable) -> None:
         self._idle.pop(connection, None)

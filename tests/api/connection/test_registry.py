@@ -92,3 +92,20 @@ def test_whoever_was_sent_away_is_not_sent_away_again(state: str) -> None:
     house.is_busy(second)
     getattr(house, state)(first)
     assert not house.enter(Guest())
+
+
+def test_whoever_has_just_come_may_be_about_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("app.api.connection.registry.time.monotonic", lambda: now)
+    house, sender, fresh = Connections(2, Counter()), Guest(), Guest()
+    house.enter(sender)
+    house.is_sending(sender)
+    now += 10
+    house.enter(fresh)
+    house.enter(last := Guest())
+    assert (sender.gone, fresh.gone) == (True, False)
+    now += 10
+    house.is_sending(last)
+    now += 10
+    assert house.enter(Guest())
+    assert (fresh.gone, last.gone) == (True, False)  # it had its time: who asks for nothing goes first
