@@ -17,12 +17,11 @@ from app.engine.opened import Opened, Wish
 from app.engine.slots import SlotPool
 from app.imaging.pool import DecodePool
 from app.imaging.price import DecodeLimits
-from app.scheduling.policy import AdmissionPolicy, BatchPolicy
+from app.scheduling.policy import BatchPolicy, service_admission
 from app.scheduling.scheduler import Scheduler
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
-_BURST: Final = 1.6  # times the longest wait, for a burst that passes
 _PROCESS_BYTES: Final = 512 * 2**20  # Python, torch, a small model and its batches
 
 
@@ -54,11 +53,7 @@ async def open_classifier(
         EngineConfig(settings.stall_timeout_s, settings.drain_timeout_s, settings.warm_up_timeout_s),
         observer,
     )
-    # Two rounds of batches, or one request, are let in whatever the rate: below that, refusals to clients that ask
-    # again at once cost the lanes their cores, the measured rate sinks, and more is refused.
-    always_admit = max(2 * lanes * max_batch_size, settings.max_images_per_request)
-    max_wait_s = settings.max_wait_ms / 1000
-    admission = AdmissionPolicy(max_wait_s, always_admit, _BURST * max_wait_s)
+    admission = service_admission(settings.max_wait_ms / 1000, lanes, max_batch_size, settings.max_images_per_request)
     scaled = settings.decode == "scaled"
     limits = DecodeLimits(
         *(settings.max_pixels, settings.max_decode_bytes, settings.color == "convert"),

@@ -4,7 +4,7 @@ After `replica_calculator.go` and `horizontal.go` of Kubernetes 1.33, whose docu
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -171,11 +171,7 @@ def up_limit(current: int, direction: Direction, changes: _Changes) -> int:
     """The most replicas that the policies allow now."""
     if direction.select == "Disabled":
         return current
-    proposals = []
-    for policy in direction.policies:
-        began_with = current - changes.net(policy.period_s)
-        more = policy.value if policy.type == "Pods" else began_with * policy.value / 100
-        proposals.append(_ceil(began_with + more))
+    proposals = [_ceil(began_with + more) for began_with, more in _allowed(current, direction, changes)]
     return (min if direction.select == "Min" else max)(proposals)
 
 
@@ -183,12 +179,15 @@ def down_limit(current: int, direction: Direction, changes: _Changes) -> int:
     """The least replicas that the policies allow now."""
     if direction.select == "Disabled":
         return current
-    proposals = []
+    proposals = [int(began_with - fewer) for began_with, fewer in _allowed(current, direction, changes)]
+    return (max if direction.select == "Min" else min)(proposals)
+
+
+def _allowed(current: int, direction: Direction, changes: _Changes) -> Iterator[tuple[int, float]]:
+    """Of each policy the replicas that its period began with, and the change from them that it allows."""
     for policy in direction.policies:
         began_with = current - changes.net(policy.period_s)
-        fewer = policy.value if policy.type == "Pods" else began_with * policy.value / 100
-        proposals.append(int(began_with - fewer))
-    return (max if direction.select == "Min" else min)(proposals)
+        yield began_with, policy.value if policy.type == "Pods" else began_with * policy.value / 100
 
 
 def _within(ratio: float, tolerance: float) -> bool:

@@ -7,10 +7,9 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from app.errors import SetupError, printable
-from app.scheduling.policy import AdmissionPolicy
+from app.scheduling.policy import AdmissionPolicy, service_admission
 
 FORMAT: Final = "vit-serve service times 1"
-BURST: Final = 1.6  # as the service's own: times the longest wait, for a burst that passes
 _BENCHMARK_SECTION: Final = "capacity"
 
 Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
@@ -81,9 +80,8 @@ class ServiceTimes(BaseModel):
 
     @property
     def admission(self) -> AdmissionPolicy:
-        """When the service refuses at the door, as its bootstrap sets it up."""
-        always = max(2 * self.lanes * self.max_batch_size, self.max_images_per_request)
-        return AdmissionPolicy(self.max_wait_ms / 1000, always, BURST * self.max_wait_ms / 1000)
+        """When the service refuses at the door, as its bootstrap does."""
+        return service_admission(self.max_wait_ms / 1000, self.lanes, self.max_batch_size, self.max_images_per_request)
 
     @property
     def images_per_s(self) -> float:

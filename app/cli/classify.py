@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from app.errors import DatasetError, Overloaded, VitServeError
+from app.errors import DatasetError, VitServeError
+from app.scheduling.patience import until_taken
 
 if TYPE_CHECKING:
     from app.cli.results import Result
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 _DEFAULT_TOP_K: Final = 5
 _DAY_MS: Final = 86_400_000.0
-_SHORTEST_PAUSE_S: Final = 0.01
-_LONGEST_PAUSE_S: Final = 5.0
 _NOTES: Final = {
     "sigmoid": "scores are by sigmoid, each class on its own: they need not add up to 100 %",
     "none": "scores have no activation: they are the model's own numbers, not shares",
@@ -156,13 +155,10 @@ async def _classify_one(classifier: "Door", source: Source, top_k: int) -> "Resu
         return Result(source.name, Failure(f"the file cannot be read: {error.strerror}", "unreadable_file"))
     except DatasetError as error:
         return Result(source.name, Failure(str(error), "unreadable_file"))
-    while True:
-        try:
-            return Result(source.name, await classifier.classify(data, top_k=top_k))
-        except Overloaded as error:
-            await asyncio.sleep(min(max(error.retry_after_s, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S))
-        except VitServeError as error:
-            return Result(source.name, Failure(str(error), error.code))
+    try:
+        return Result(source.name, await until_taken(lambda: classifier.classify(data, top_k=top_k)))
+    except VitServeError as error:
+        return Result(source.name, Failure(str(error), error.code))
 
 
 def _printable(path: Path) -> str:

@@ -1,1 +1,1 @@
-"""Many machines: bulk classification by Ray Data, and serving by Ray Serve. Everything here needs the extra `ray`."""
+"""Many machines: bulk classification by Ray, and serving by Ray Serve. Everything here needs the extra `ray`."""

@@ -4,14 +4,13 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from typing import Any, Final
+from typing import Any
 
 from app.classifier import Classifier
 from app.distributed.images import Image, Unreadable
 from app.domain import Classification
-from app.errors import Overloaded, Unavailable, VitServeError
-
-_LONGEST_PAUSE_S: Final = 5.0
+from app.errors import Unavailable, VitServeError
+from app.scheduling.patience import until_taken
 
 
 async def answer_images(
@@ -43,21 +42,15 @@ async def _row(classifier: Classifier, image: Image, top_k: int, threads: Execut
     row = {"id": image.id, "source": image.source, "member": image.member, "row": image.row}
     try:
         data = await asyncio.get_running_loop().run_in_executor(threads, image.read)
-        return row | _answered(await _classify(classifier, data, top_k))
+        # Refused by what is being decoded, for which nobody waits in line.
+        answer = await until_taken(lambda: classifier.classify(data, top_k=top_k, patient=True))
+        return row | _answered(answer)
     except Unreadable as error:
         return row | _failed("unreadable_file", str(error))
     except Unavailable:
         raise
     except VitServeError as error:
         return row | _failed(error.code, str(error))
-
-
-async def _classify(classifier: Classifier, data: bytes, top_k: int) -> Classification:
-    while True:
-        try:
-            return await classifier.classify(data, top_k=top_k, patient=True)
-        except Overloaded as error:  # by what is being decoded, for which nobody waits in line
-            await asyncio.sleep(min(max(error.retry_after_s, 0.01), _LONGEST_PAUSE_S))
 
 
 def _answered(answer: Classification) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Owns resize and crop as a PreprocessSpec says; does not normalise, which happens on the device."""
 
 import math
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -88,7 +89,7 @@ def resample(
     size = size or resized_size(pixels.shape[0], pixels.shape[1], spec)
     rows, to_rows = _span(size[0], spec.height, spec.library)
     columns, to_columns = _span(size[1], spec.width, spec.library)
-    resize = resize_as_tensorflow if spec.library == "tensorflow" else _resize_nearly if nearly else _resize
+    resize = resize_as_tensorflow if spec.library == "tensorflow" else partial(_resize, nearly=nearly)
     part = resize(pixels, size, (rows, columns), spec.interpolation)
     if part.shape != out.shape:
         out[:] = [round(255 * m) for m in spec.mean] if spec.crop_mode == "border" else 0
@@ -107,11 +108,7 @@ def _span(have: int, want: int, library: Library) -> tuple[slice, slice]:
     return slice(0, have), slice(start, start + have)
 
 
-def _resize_nearly(pixels: Pixels, size: tuple[int, int], crop: Crop, kernel: str) -> Pixels:
-    return _resize(pixels, size, crop, kernel, nearly=True)
-
-
-def _resize(pixels: Pixels, size: tuple[int, int], crop: Crop, kernel: str, nearly: bool = False) -> Pixels:
+def _resize(pixels: Pixels, size: tuple[int, int], crop: Crop, kernel: str, nearly: bool) -> Pixels:
     """`crop` of the image resized to `size`, as Pillow gives it: across, rounded and clipped to a byte, then down."""
     height, width = pixels.shape[:2]
     if (height, width) == size:

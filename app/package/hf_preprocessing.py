@@ -23,14 +23,7 @@ _MODEL_TYPES: Final = {
     **dict.fromkeys(("convnext", "convnextv2", "cvt", "regnet", "resnet", "van"), "ConvNext"),
     **{"beit": "Beit", "data2vec-vision": "Beit", "efficientnet": "EfficientNet", "levit": "Levit"},
     **{"mobilenet_v1": "MobileNetV1", "mobilenet_v2": "MobileNetV2", "mobilevit": "MobileViT"},
-    **{
-        "metaclip_2": "CLIP",
-        "mobilevitv2": "MobileViT",
-        "poolformer": "PoolFormer",
-        "pvt": "Pvt",
-        "pvt_v2": "Pvt",
-        "segformer": "Segformer",
-    },
+    **{"mobilevitv2": "MobileViT", "poolformer": "PoolFormer", "pvt": "Pvt", "pvt_v2": "Pvt", "segformer": "Segformer"},
 }
 # What other classes do that no PreprocessSpec says, or not exactly.
 _OTHERWISE: Final = {

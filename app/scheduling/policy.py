@@ -2,8 +2,11 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
 from app.scheduling.job import Job
+
+_BURST: Final = 1.6  # times the longest wait, for a burst that passes
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,17 @@ class AdmissionPolicy:
     always_admit: int = 16
     burst_wait_s: float = 0.5
     calm_s: float = 1.0
+
+
+def service_admission(
+    max_wait_s: float, lanes: int, max_batch_size: int, max_images_per_request: int
+) -> AdmissionPolicy:
+    """How a service with so many lanes refuses.
+
+    Two rounds of batches, or one request, are let in whatever the rate: below that, refusals to clients that ask again
+    at once cost the lanes their cores, the measured rate sinks, and more is refused.
+    """
+    return AdmissionPolicy(max_wait_s, max(2 * lanes * max_batch_size, max_images_per_request), _BURST * max_wait_s)
 
 
 def expected_wait_s(in_flight: int, seconds_per_image: float) -> float:

@@ -37,8 +37,8 @@ class Metrics:
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
         self.watch_total("vit_gc_seconds", "Time in which garbage was collected and nothing else ran.", gc_seconds)
-        build = Gauge("vit_build_info", "What runs here; always 1.", [*versions()], registry=registry)
-        build.labels(**versions()).set(1)
+        runs = versions()
+        Gauge("vit_build_info", "What runs here; always 1.", [*runs], registry=registry).labels(**runs).set(1)
         self._requests = Counter("vit_requests", "HTTP requests answered.", ["route", "code"], registry=registry)
         self._duration = Histogram(
             "vit_request_duration_seconds",
@@ -121,11 +121,11 @@ class Metrics:
         """An answer was high or low in confidence."""
         self._answers[confidence].inc()
 
-    def request(self, route: str, code: int, seconds: float, exemplar: Mapping[str, str] | None = None) -> None:
+    def request(self, route: str, code: int, seconds: float, exemplar: dict[str, str] | None = None) -> None:
         """An HTTP request was answered; `exemplar`: how to find this one elsewhere."""
         self._requests.labels(route, str(code)).inc()
         if route in TIMED_ROUTES:
-            self._duration.labels(route, _outcome(code)).observe(seconds, dict(exemplar) if exemplar else None)
+            self._duration.labels(route, _outcome(code)).observe(seconds, exemplar)
 
     def refusal(self, code: str, stage: str) -> None:
         """An image, or a request as a whole, got an error of that code, found in that stage."""

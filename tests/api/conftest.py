@@ -60,6 +60,19 @@ class Answer(NamedTuple):
     body: bytes
 
 
+def leaves_while_sending() -> Callable[[], Awaitable[dict[str, Any]]]:
+    """What a client sends that is gone after three bytes of its body."""
+    messages: list[dict[str, Any]] = [
+        {"type": "http.disconnect"},
+        {"type": "http.request", "body": b"abc", "more_body": True},
+    ]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop()
+
+    return receive
+
+
 async def ask(
     app: Callable[..., Awaitable[None]],
     method: str = "POST",

@@ -12,7 +12,7 @@ from app.api.connection.protocol import Connection
 from app.api.connection.registry import Connections
 from app.telemetry.access import AccessLog
 from app.telemetry.metrics import Metrics
-from tests.api.conftest import ask, body_of, picture, service
+from tests.api.conftest import ask, body_of, leaves_while_sending, picture, service
 
 URL = "/v1/classify"
 PARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
@@ -83,15 +83,7 @@ async def test_a_flood_of_refusals_is_ten_lines(caplog: pytest.LogCaptureFixture
 async def test_head_is_called_what_it_is_and_a_client_that_leaves_is_499(caplog: pytest.LogCaptureFixture) -> None:
     async with service(access_log=1) as s:
         await ask(s.app, "HEAD", "/livez")
-        messages: list[dict[str, Any]] = [
-            {"type": "http.disconnect"},
-            {"type": "http.request", "body": b"abc", "more_body": True},
-        ]
-
-        async def receive() -> dict[str, Any]:
-            return messages.pop()
-
-        await ask(s.app, receive=receive)
+        await ask(s.app, receive=leaves_while_sending())
     first, second = lines(caplog)
     assert (first["method"], first["status"]) == ("HEAD", 200)
     assert (second["status"], second["code"], second["bytes_in"]) == (499, "client_gone", 3)

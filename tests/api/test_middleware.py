@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import Answer, Service, ask, body_of, picture, service
+from tests.api.conftest import Answer, Service, ask, body_of, leaves_while_sending, picture, service
 
 URL = "/v1/classify"
 
@@ -149,15 +149,7 @@ async def test_what_the_drain_timeout_cuts_off_is_told_and_counted() -> None:
 
 async def test_a_client_that_leaves_while_sending_is_counted() -> None:
     async with service() as s:
-        messages: list[dict[str, Any]] = [
-            {"type": "http.disconnect"},
-            {"type": "http.request", "body": b"abc", "more_body": True},
-        ]
-
-        async def receive() -> dict[str, Any]:
-            return messages.pop()
-
-        await ask(s.app, receive=receive)
+        await ask(s.app, receive=leaves_while_sending())
         assert s.counted("vit_requests_total", route=URL, code="499") == 1
         assert sum(s.counted("vit_jobs_total", outcome=o) for o in ("result", "error", "cancelled")) == 0
 

@@ -7,9 +7,9 @@ from statistics import fmean
 
 import pytest
 
-from app.bootstrap import _BURST
 from app.capacity.replica import Replica, Step
-from app.capacity.times import BURST, ServiceTimes
+from app.capacity.times import ServiceTimes
+from app.scheduling.policy import service_admission
 from tests.capacity.service import queue, service
 
 
@@ -117,5 +117,5 @@ def test_in_parts_or_at_once_is_the_same():
 
 
 def test_admission_is_set_up_as_the_service_does_it():
-    assert BURST == _BURST
+    assert service().admission == service_admission(0.5, 2, 8, 32)
     assert service().admission.burst_wait_s == pytest.approx(0.8)
