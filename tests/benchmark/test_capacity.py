@@ -49,7 +49,7 @@ class Run(NamedTuple):
 
 def test_simulation_beside_a_real_server(photographs: Target, report: Report) -> None:
     bodies = tuple(file.read_bytes() for file in sorted(photographs.folder.glob("*.jpg")))
-    times = measure(Subject(Settings(model=TINY), (), bodies, max(seconds() / 2, 2)), print)
+    times = measure(Subject(Settings(model=TINY, engine="auto"), (), bodies, max(seconds() / 2, 2)), print)
     runs: dict[float, list[Run]] = {load: [] for load in _LOADS}
     peaks: list[tuple[float, float]] = []
     with serving(TINY, (), bodies) as (server, _):
