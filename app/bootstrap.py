@@ -130,7 +130,8 @@ def _info(model: Opened, lanes: int) -> ModelInfo:
         max_batch_size=model.max_batch_size,
         engine_reason=model.reason,
         candidates=model.candidates,
-        activation=description.activation,
+        activation=description.scoring.activation,
+        temperature=description.scoring.temperature,
     )
 
 

@@ -8,10 +8,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
 
-from app.domain import Classification, Confidence, ModelInfo, Prediction, Timing
+from app.domain import Classification, Confidence, Logits, ModelInfo, Prediction, Timing
 from app.engine.client import EngineClient, NullObserver, Observer, Outcome, Status
 from app.engine.slots import SlotPool
-from app.errors import DeadlineExceeded, Draining, EngineFailed, InvalidTopK, NotReady, Overloaded
+from app.errors import DeadlineExceeded, Draining, EngineFailed, InvalidTopK, MalformedRequest, NotReady, Overloaded
+from app.imaging.decode import Pixels
 from app.imaging.pool import DecodePool, Examined
 from app.imaging.price import Price
 from app.scheduling.job import Job
@@ -19,7 +20,9 @@ from app.scheduling.policy import AdmissionPolicy, admit, expected_wait_s, is_sh
 from app.scheduling.room import RoomQueue
 
 _DEFAULT_TOP_K: Final = 5
+_ALL_LOGITS: Final = 0
 Encoded = bytes | bytearray
+Picture = Encoded | Pixels  # a file, or what the network sees: uint8 (height, width, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +126,20 @@ class Classifier:
             raise InvalidTopK(f"top_k is {top_k}; this model has {classes} classes, and {limit} may be asked for")
         return top_k
 
-    def examine(self, data: Encoded) -> Examined:
-        """What decoding would cost, by the header alone. Raises EmptyBody, NotAnImage, CorruptImage, TooManyPixels."""
-        return self._decoders.examine(data)
+    def examine(self, data: Picture) -> Examined:
+        """What decoding would cost, by the header alone; nothing for pixels.
+
+        Raises EmptyBody, NotAnImage, CorruptImage, TooManyPixels; MalformedRequest for pixels of another size.
+        """
+        if isinstance(data, bytes | bytearray):
+            return self._decoders.examine(data)
+        if data.shape != (takes := self._slots.pixels.shape[1:]):
+            raise MalformedRequest(f"pixels of shape {data.shape}; the model takes {takes}: height, width, channels")
+        return Examined(data.shape[0] * data.shape[1], Price(0.0, 0))
 
     async def classify(
         self,
-        data: Encoded,
+        data: Picture,
         *,
         top_k: int | None = None,
         timeout_s: float | None = None,
@@ -142,16 +152,40 @@ class Classifier:
         Raises InvalidTopK, Overloaded, NotReady, Draining, EngineFailed, DeadlineExceeded, InferenceFailed, or what
         decoding raises: EmptyBody, NotAnImage, CorruptImage, TooManyPixels. If the caller is cancelled, so is the work.
         """
-        top_k = self.check_top_k(top_k)
+        limit = self.check_top_k(top_k)
+        return self._classification(*await self._timed(data, limit, timeout_s, patient, examined))
+
+    async def logits(
+        self,
+        data: Picture,
+        *,
+        timeout_s: float | None = None,
+        patient: bool = False,
+        examined: Examined | None = None,
+    ) -> Logits:
+        """What the network says of every class, before any activation; in all else as `classify`."""
+        answer, timing = await self._timed(data, _ALL_LOGITS, timeout_s, patient, examined)
+        return Logits(tuple(answer.scores.scores), timing, answer.batch_size, answer.batch_id)
+
+    async def _timed(
+        self, data: Picture, top_k: int, timeout_s: float | None, patient: bool, examined: Examined | None
+    ) -> tuple[Outcome, Timing]:
+        """One image's way from admission to answer."""
         arrived_at = time.monotonic()
         timeout_s = min(timeout_s or self._config.request_timeout_s, self._config.request_timeout_s)
         cost = (examined or self.examine(data)).price
         try:
             async with asyncio.timeout(timeout_s):
                 slot = await self._admit(cost, timeout_s, patient)
-                return await self._answer(data, cost, slot, top_k, arrived_at, timeout_s)
+                answer, decoded_at = await self._answer(data, cost, slot, top_k, (arrived_at, arrived_at + timeout_s))
         except TimeoutError as error:
             raise DeadlineExceeded(f"no answer within {timeout_s * 1000:.0f} ms") from error
+        return answer, Timing(
+            decode_ms=(decoded_at - arrived_at) * 1000,
+            queue_ms=answer.queue_s * 1000,
+            inference_ms=answer.inference_s * 1000,
+            total_ms=(time.monotonic() - arrived_at) * 1000,
+        )
 
     async def _admit(self, cost: Price, timeout_s: float, patient: bool) -> int:
         """A slot. Raises what `check_admission` raises, and DeadlineExceeded where decoding alone takes longer."""
@@ -168,20 +202,23 @@ class Classifier:
         return await self._waiting.until(take) if patient else take()
 
     async def _answer(
-        self, data: Encoded, cost: Price, slot: int, top_k: int, arrived_at: float, timeout_s: float
-    ) -> Classification:
-        """What becomes of an admitted image; counted, whatever it is."""
-        outcome = "cancelled"
+        self, data: Picture, cost: Price, slot: int, top_k: int, span: tuple[float, float]
+    ) -> tuple[Outcome, float]:
+        """What becomes of an admitted image, and when it was decoded; counted, whatever it is.
+
+        `span`: when it arrived, and by when there must be an answer.
+        """
+        outcome, (arrived_at, until) = "cancelled", span
         try:
             await self._decode(data, cost, slot)
             decoded_at = time.monotonic()
             self._observer.stage("decode", decoded_at - arrived_at)
-            job = Job(next(self._ids), slot, top_k, arrived_at + timeout_s)
+            job = Job(next(self._ids), slot, top_k, until)
             answer = await self._engine.submit(job)
             outcome = "result"
-            return self._classification(answer, arrived_at, decoded_at)
+            return answer, decoded_at
         except asyncio.CancelledError:
-            if time.monotonic() >= arrived_at + timeout_s:
+            if time.monotonic() >= until:
                 outcome = "error"
             raise
         except Exception:
@@ -190,8 +227,11 @@ class Classifier:
         finally:
             self._observer.job(outcome)
 
-    async def _decode(self, data: Encoded, cost: Price, slot: int) -> None:
+    async def _decode(self, data: Picture, cost: Price, slot: int) -> None:
         """Fills the slot. It stays taken on success; else it is released once no decoder can write to it any more."""
+        if not isinstance(data, bytes | bytearray):
+            self._slots.pixels[slot] = data
+            return
         decoding: Future[None] = self._decoders.submit(data, cost, self._slots.pixels[slot])
         try:
             await asyncio.wrap_future(decoding)
@@ -199,17 +239,11 @@ class Classifier:
             decoding.add_done_callback(lambda _: self._slots.release(slot))
             raise
 
-    def _classification(self, answer: Outcome, arrived_at: float, decoded_at: float) -> Classification:
+    def _classification(self, answer: Outcome, timing: Timing) -> Classification:
         labels, ids = self.info.labels, self.info.label_ids
         predictions = tuple(
             Prediction(labels[index], index, score, ids[index] if ids else None)
             for score, index in zip(answer.scores.scores, answer.scores.indices, strict=True)
-        )
-        timing = Timing(
-            decode_ms=(decoded_at - arrived_at) * 1000,
-            queue_ms=answer.queue_s * 1000,
-            inference_ms=answer.inference_s * 1000,
-            total_ms=(time.monotonic() - arrived_at) * 1000,
         )
         if (confidence := self._confidence(predictions)) is not None:
             self._observer.answer(confidence)

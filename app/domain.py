@@ -1,7 +1,7 @@
 """Owns the values that travel between layers; does not compute."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming", "area"]
 CropMode = Literal["center", "squash", "border"]
@@ -68,6 +68,25 @@ class Timing:
     total_ms: float
 
 
+class Timed(Protocol):
+    """What every answer tells of how it came about."""
+
+    @property
+    def timing(self) -> Timing:
+        """Where the time went."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Images that were computed together."""
+        ...
+
+    @property
+    def batch_id(self) -> int:
+        """The same for all of them."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Classification:
     """The answer to one image: predictions in descending order, and how it came about."""
@@ -80,6 +99,16 @@ class Classification:
     notice: str | None = None  # set when the answer does not come from a trained model
     activation: Activation = "softmax"  # which made the scores
     batch_id: int = 0  # the same for all that were computed together
+
+
+@dataclass(frozen=True, slots=True)
+class Logits:
+    """The answer to one image of those who make scores of their own: what the network said of each class, in order."""
+
+    values: tuple[float, ...] = field(repr=False)
+    timing: Timing
+    batch_size: int
+    batch_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,4 +143,10 @@ class ModelInfo:
     max_batch_size: int = 1
     engine_reason: str | None = None  # why it is this one
     candidates: tuple[Candidate, ...] = ()  # what it was chosen from
-    activation: Activation = "softmax"  # which makes the scores
+    activation: Activation = "softmax"  # which makes the scores …
+    temperature: float = 1.0  # … of logits that are divided by this before
+
+    @property
+    def scoring(self) -> Scoring:
+        """How logits become scores."""
+        return Scoring(self.activation, self.temperature)

@@ -1,9 +1,9 @@
 """Owns the envelopes of images (raw, multipart, form, JSON), a body → encoded images; does not decode pictures."""
 
 import codecs
-from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from app.api.answering import Images
 from app.api.base64_text import image_from_text, looks_like_text
 from app.api.json_document import Document, parse_json
 from app.api.multipart import read_parts
@@ -14,18 +14,6 @@ from app.imaging.decode import signature
 _FIELD: Final = "image"
 _OTHER_FIELDS: Final = 64  # of a form, beside the images
 _MAX_TYPE_BYTES: Final = 1024
-
-
-class Images(NamedTuple):
-    """The encoded images of one request, in order; one that cannot be unpacked is there as its error."""
-
-    items: list[Encoded | RequestError]
-    many: bool  # whether the client asked in the form for several, and so gets `results`
-
-
-def is_raw(body: Encoded) -> bool:
-    """Whether the body is an image, by whatever type it is called; then there is nothing to unpack."""
-    return bool(signature(body))
 
 
 def unpack(body: Encoded, content_type: str, max_images: int) -> Images:
@@ -43,37 +31,6 @@ def unpack(body: Encoded, content_type: str, max_images: int) -> Images:
         # `+` stays one, and is no space as in forms: base64 has none, and tools that should escape its `+` do not.
         return _several([field[len(b"image=") :] for field in fields], max_images)
     return Images([_image(body)], many=False)
-
-
-def unpack_for_good(body: bytearray, content_type: str, max_images: int) -> Images:
-    """As `unpack`; empties a body of which the images need no more. For another thread than the event loop's.
-
-    There whoever lets go of it last, and be it an error's traceback, gives megabytes back to the operating system,
-    which takes milliseconds.
-    """
-    try:
-        images = unpack(body, content_type, max_images)
-    except RequestError as error:
-        let_go(error)
-        empty(body)
-        raise
-    if not any(item is body for item in images.items):
-        for item in images.items:
-            if isinstance(item, RequestError):
-                let_go(item)
-        empty(body)
-    return images
-
-
-def let_go(error: RequestError) -> None:
-    """Forgets where it was raised: those frames hold views of a body. What it says is in its sentence."""
-    error.__traceback__ = error.__cause__ = error.__context__ = None
-
-
-def empty(body: bytearray) -> None:
-    """Gives a body's memory back, unless somebody still looks at it, who will be the last."""
-    with suppress(BufferError):
-        body.clear()
 
 
 def _from_form(body: Encoded, content_type: str, max_images: int) -> Images:

@@ -144,6 +144,7 @@ class ModelOut(BaseModel):
     device: str
     precision: str
     activation: Activation = Field(description=_ACTIVATION)
+    temperature: float = Field(1.0, description="What logits are divided by before that.")
     threshold: float | None = Field(None, description="Best scores below it are answered with low confidence.")
     notice: str | None = None
     label_ids: list[str] = Field([], description="WordNet's ids, one a label, where the labels are ImageNet's.")

@@ -32,7 +32,10 @@ class EngineConfig:
 
 
 class Scores(NamedTuple):
-    """Best classes of one image, descending: scores and class indices, equally long."""
+    """Best classes of one image, descending: scores and class indices, equally long.
+
+    Where the logits of all classes were asked for, these, in the order of the classes, and no indices.
+    """
 
     scores: list[float]
     indices: list[int]
@@ -62,7 +65,7 @@ class Runner(Protocol):
         ...
 
     def run(self, slots: Sequence[int], top_ks: Sequence[int], alone: bool) -> list[Scores]:
-        """The best classes of the pixels in each slot, in order; of each as many as `top_ks` says.
+        """The best classes of the pixels in each slot, in order; of each as many as `top_ks` says, 0: all logits.
 
         `alone`: no other lane is busy, so this one may use the whole device. Raises OutOfDeviceMemory.
         """

@@ -181,7 +181,7 @@ class Engine:
     def _outcome(
         self, job: Job, scores: Scores, started_at: float, batch: tuple[float, int, int]
     ) -> Outcome | InferenceFailed:
-        if not math.isfinite(scores.scores[0]):
+        if not all(map(math.isfinite, scores.scores[:1] if scores.indices else scores.scores)):
             return InferenceFailed("the network gave no finite scores for this image")
         return Outcome(scores, started_at - job.submitted_at, *batch)
 

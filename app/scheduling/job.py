@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One admitted image. Its pixels lie in slot number `slot`; instants are on the monotonic clock, in seconds."""
+    """One admitted image. Its pixels lie in slot number `slot`; instants are on the monotonic clock, in seconds.
+
+    `top_k`: how many classes are wanted; 0: the logits of all.
+    """
 
     id: int
     slot: int

@@ -16,7 +16,7 @@ from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode,
 from opentelemetry.trace import set_span_in_context as inside
 from opentelemetry.util.types import AttributeValue
 
-from app.domain import Classification, Timing
+from app.domain import Timed, Timing
 from app.telemetry.served import Served
 from app.version import VERSION
 
@@ -110,7 +110,7 @@ class SpanRequestTrace:
         """See RequestTrace."""
         self._stages.append((name, started_at, ended_at))
 
-    def image(self, index: int, started_at: float, answer: Classification) -> None:
+    def image(self, index: int, started_at: float, answer: Timed) -> None:
         """See RequestTrace."""
         self._images.append(_Image(index, started_at, answer.timing, answer.batch_id, answer.batch_size))
 

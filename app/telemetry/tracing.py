@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from app.domain import Classification
+from app.domain import Timed
 from app.errors import SetupError
 from app.telemetry.served import Served
 
@@ -19,7 +19,7 @@ class RequestTrace(Protocol):
         """It spent that time in a stage: read or respond."""
         ...
 
-    def image(self, index: int, started_at: float, answer: Classification) -> None:
+    def image(self, index: int, started_at: float, answer: Timed) -> None:
         """Its image of that index, which was begun then, is answered."""
         ...
 

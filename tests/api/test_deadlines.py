@@ -38,7 +38,7 @@ async def test_what_reading_took_is_not_there_for_the_rest() -> None:
     async with service() as s:
         given: list[float] = []
 
-        async def classify(data: bytes, top_k: int, timeout_s: float, examined: object) -> Classification:
+        async def classify(data: bytes, top_k: int, timeout_s: float, examined: object, **_: object) -> Classification:
             given.append(timeout_s)
             raise DeadlineExceeded("")
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.api.envelopes import Images, unpack
+from app.api.answering import Images
+from app.api.envelopes import unpack
 from app.errors import EmptyBody, MalformedRequest, RequestError, TooManyImages
 
 JSON, FORM = "application/json", "multipart/form-data; boundary=x"

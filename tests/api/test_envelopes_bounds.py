@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from app.api.answering import Asked, Images, unpack_for_good
 from app.api.base64_text import image_from_text, looks_like_text
-from app.api.envelopes import Images, unpack, unpack_for_good
+from app.api.envelopes import unpack
 from app.api.multipart import read_parts
+from app.domain import Classification
 from app.errors import MalformedRequest
 
 JSON, FORM, URL_ENCODED = "application/json", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded"
@@ -75,16 +77,21 @@ def test_depth_is_no_bug(content: bytes) -> None:
         unpack(content, JSON, 4)
 
 
+async def never(picture: object, **how: object) -> Classification:
+    raise AssertionError("nothing is classified here")
+
+
 @pytest.mark.parametrize(
     "text", ['{"images": ["%s"]}', '{"images": ["%s", "*%s"]}', '{"image": "%s*"}', '{"image": "%s" 1}', "[%s"]
 )
 def test_a_body_is_empty_once_its_images_need_it_no_more(text: str) -> None:
     body = bytearray(text.replace("%s", TEXT).encode())
     with suppress(MalformedRequest):
-        unpack_for_good(body, JSON, 4)
+        unpack_for_good(lambda body: Asked(unpack(body, JSON, 4), never), body)
     assert not body
     raw = bytearray(LARGE)
-    assert unpack_for_good(raw, "image/png", 4).items == [LARGE] and raw == LARGE
+    asked = unpack_for_good(lambda body: Asked(unpack(body, "image/png", 4), never), raw)
+    assert asked.images.items == [LARGE] and raw == LARGE
 
 
 @pytest.mark.parametrize("kept", range(5))

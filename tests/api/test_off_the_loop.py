@@ -59,14 +59,16 @@ async def test_compressed_and_large_bodies_are_undone_elsewhere(monkeypatch: pyt
     from app.api import body
     from app.api.routes import classify
 
-    decompress, small = note(monkeypatch, body, "decompress"), note(monkeypatch, classify, "unpack")
-    large = note(monkeypatch, classify, "unpack_for_good")
+    decompress, unpack = note(monkeypatch, body, "decompress"), note(monkeypatch, classify, "unpack")
+    joined = note(monkeypatch, body, "_joined")
     async with service() as s:
         await s.client.post(URL, content=gzip.compress(picture()), headers={"Content-Encoding": "gzip"})
-        assert (decompress.on_loop, small.on_loop, large.on_loop) == ([False], [], [])
+        assert (decompress.on_loop, unpack.on_loop) == ([False], [])
         for size in (65_536, 65_537):
             await s.client.post(URL, content=b"x" * size)
-        assert (small.on_loop, large.on_loop) == ([True], [False])
+        assert (unpack.on_loop, joined.on_loop) == ([True, False], [])
+        await s.client.post(URL, content=b"x" * 2**21)
+        assert (unpack.on_loop, joined.on_loop) == ([True, False, False], [False])
 
 
 async def test_large_answers_are_written_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:

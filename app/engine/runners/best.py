@@ -11,8 +11,12 @@ from app.graphs.scores import scores_of
 
 
 def best_classes(logits: Logits, scoring: Scoring, top_ks: Sequence[int]) -> list[Scores]:
-    """Logits (n, classes) → the scores of each row's best classes, as many as `top_ks` says, descending."""
-    return [_best(row, k) for row, k in zip(scores_of(logits, scoring), top_ks, strict=True)]
+    """Logits (n, classes) → the scores of each row's best classes, as many as `top_ks` says, descending.
+
+    Of a row of which it says 0 the logits themselves.
+    """
+    rows = zip(scores_of(logits, scoring), logits, top_ks, strict=True)
+    return [_best(scores, k) if k else Scores(row.tolist(), []) for scores, row, k in rows]
 
 
 def _best(row: Logits, k: int) -> Scores:

@@ -127,7 +127,7 @@ class OpenVINORunner:
         return_unused_memory()
 
     def run(self, slots: Sequence[int], top_ks: Sequence[int], alone: bool) -> list[Scores]:
-        """The best classes of each slot, as many as `top_ks` says."""
+        """The best classes of each slot, as many as `top_ks` says, 0: all logits."""
         batch = self._batch[: len(slots)]
         np.take(self._pixels, slots, axis=0, out=batch, mode="clip")  # other modes copy twice
         done, logits = 0, list[Logits]()

@@ -78,16 +78,17 @@ class TorchRunner:
 
     @torch.inference_mode()
     def run(self, slots: Sequence[int], top_ks: Sequence[int], alone: bool) -> list[Scores]:
-        """The best classes of each slot, as many as `top_ks` says. Raises OutOfDeviceMemory."""
+        """The best classes of each slot, as many as `top_ks` says, 0: all logits. Raises OutOfDeviceMemory."""
         if self._config.device.type == "cpu":  # OpenMP's team belongs to the calling thread
             all_cores = alone and len(slots) >= self._least_alone
             torch.set_num_threads(self._config.cores if all_cores else self._share)
         try:
             logits = self._network(self._load(slots))[: len(slots)].float()
             scores, indices = _scores(logits, self._config.scoring).topk(max(top_ks))
+            rows = {n: Scores(logits[n].tolist(), []) for n, k in enumerate(top_ks) if not k}
             # On the host at once, then to Python's numbers only what was asked for: they hold up other threads.
             best, which = scores.cpu().numpy(), indices.cpu().numpy()
-            return [Scores(best[n, :k].tolist(), which[n, :k].tolist()) for n, k in enumerate(top_ks)]
+            return [rows.get(n) or Scores(best[n, :k].tolist(), which[n, :k].tolist()) for n, k in enumerate(top_ks)]
         except torch.OutOfMemoryError as error:
             raise OutOfDeviceMemory(str(error)) from error
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from app.domain import Scoring
+from app.engine.client import Scores
 from app.engine.runners.best import best_classes
 from app.graphs.folder import Logits
 
@@ -74,3 +75,10 @@ def test_logits_are_left_as_they_were_and_numbers_are_pythons() -> None:
 def test_as_many_answers_as_images_are_asked_for() -> None:
     with pytest.raises(ValueError, match="shorter"):
         best_classes(drawn(3, 4), Scoring(), [1, 1])
+
+
+def test_a_row_of_which_none_is_asked_for_gives_its_logits_in_order() -> None:
+    logits = drawn(3, 4)
+    first, whole, last = best_classes(logits, Scoring("sigmoid", 2.0), [1, 0, 4])
+    assert whole == Scores(logits[1].tolist(), [])
+    assert (len(first.indices), len(last.indices)) == (1, 4)

@@ -86,6 +86,12 @@ def test_each_image_gets_as_many_classes_as_it_asks_for(graph: CompiledGraph) ->
     assert answers[0].indices == answers[1].indices[:1] == answers[2].indices[:1]
 
 
+def test_logits_are_as_the_network_says_them(graph: CompiledGraph, expected: Logits) -> None:
+    [logits] = OpenVINORunner(graph, PICTURES, MAX_BATCH, Scoring(temperature=3.0)).run([2], [0], alone=False)
+    assert logits.indices == []
+    assert logits.scores == pytest.approx(expected[2].tolist(), abs=1e-3)
+
+
 def test_the_temperature_flattens(graph: CompiledGraph, expected: Logits) -> None:
     runner = OpenVINORunner(graph, PICTURES, MAX_BATCH, Scoring(temperature=3.0))
     check(runner.run([2, 7], [3, 3], alone=False), [2, 7], softmax(expected, 3.0))

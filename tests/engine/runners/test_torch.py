@@ -63,6 +63,15 @@ def test_all_classes_add_up_and_temperature_flattens() -> None:
     assert flat.scores[0] < sharp.scores[0]
 
 
+def test_logits_of_all_classes_come_in_their_order_beside_others_best() -> None:
+    net, images = network(), pixels()
+    tested = runner(net, images, scoring=Scoring(temperature=2.0))
+    best, logits = tested.run([1, 1], [10, 0], alone=False)
+    assert logits.indices == [] and len(logits.scores) == 10
+    scores = (torch.tensor(logits.scores) / 2).softmax(dim=0)
+    assert best.scores == pytest.approx(scores[best.indices].tolist(), abs=1e-6)
+
+
 def test_neighbours_do_not_change_an_answer() -> None:
     net, images = network(), pixels()
     tested = runner(net, images)
