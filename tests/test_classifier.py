@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -21,7 +20,6 @@ from app.errors import (
     Draining,
     EmptyBody,
     InvalidTopK,
-    MalformedRequest,
     NotAnImage,
     NotReady,
     Overloaded,
@@ -97,28 +95,6 @@ def test_an_answer_and_all_that_comes_with_it() -> None:
             assert t.total_ms >= t.decode_ms + t.queue_ms + t.inference_ms
             assert p.observer.outcomes == ["result"]
             assert sorted(p.observer.stages) == ["decode", "inference", "queue"]
-
-    asyncio.run(run())
-
-
-def test_logits_are_told_as_they_are() -> None:
-    async def run() -> None:
-        async with place() as p:
-            answer = await p.classifier.logits(png(77))
-            assert answer.values == (77.0, 1.0, 2.0)
-            assert answer.timing.total_ms > 0 and answer.batch_size == 1
-
-    asyncio.run(run())
-
-
-def test_pixels_go_in_as_they_are_and_must_be_of_the_models_size() -> None:
-    async def run() -> None:
-        async with place() as p:
-            answer = await p.classifier.classify(np.full((4, 4, 3), 9, np.uint8), top_k=1)
-            assert answer.predictions[0].index == 9
-            with pytest.raises(MalformedRequest, match="4, 4, 3"):
-                await p.classifier.classify(np.zeros((4, 5, 3), np.uint8))
-            assert p.slots.in_use == 0
 
     asyncio.run(run())
 
