@@ -92,6 +92,8 @@ async def _serve(settings: Settings) -> int:
     telemetry = Metrics()
     for name, meant in misspelt_variables().items():
         logger.warning("%s is no setting; %s is", name, meant)
+    if settings.request_timeout_ms <= settings.max_wait_ms:
+        logger.warning("VIT_REQUEST_TIMEOUT_MS is not above VIT_MAX_WAIT_MS: images that were let in may be too late")
     settings = fitted(settings, allowed_memory_bytes())
     limits = ConnectionLimits(settings.keep_alive_s, max_connections=connections_that_fit(settings.max_connections))
     logger.info(

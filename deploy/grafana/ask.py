@@ -11,10 +11,11 @@ from typing import Any, Final
 
 import httpx
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 FILE: Final = Path(__file__).with_name("vit-serve.json")
 INTERVAL: Final = "1m"  # what Grafana makes of $__rate_interval where metrics are scraped every 15 s
+MOST: Final = 12  # series of a query that are printed
 HIDDEN: Final = ("__name__", "job", "instance")  # labels that tell nothing in a table without a legend
 
 
@@ -56,13 +57,13 @@ def named(asked: Asked, labels: dict[str, str]) -> str:
 
 
 def table(url: str, asked: list[Asked]) -> Table:
-    """Panel, query, and up to four of its series with their values."""
-    rows = Table("panel", "query", "values now", show_lines=True)
+    """Panel, query, and its series with their values, the greatest first, up to a dozen."""
+    rows = Table("panel", Column("query", overflow="fold"), Column("values now", overflow="fold"), show_lines=True)
     before = ""
     for each in asked:
-        series = answer(url, each.expr)
-        values = [f"{named(each, one['metric'])}: {float(one['value'][1]):.4g}" for one in series[:4]]
-        more = [f"and {len(series) - 4} more"] if len(series) > 4 else []
+        series = sorted(answer(url, each.expr), key=lambda one: -float(one["value"][1]))
+        values = [f"{named(each, one['metric'])}: {float(one['value'][1]):.4g}" for one in series[:MOST]]
+        more = [f"and {len(series) - MOST} more"] if len(series) > MOST else []
         rows.add_row(each.panel if each.panel != before else "", each.expr, "\n".join(values + more) or "none")
         before = each.panel
     return rows

@@ -27,6 +27,7 @@ from panels import (
     of_objective,
     quantile,
     rate,
+    rest,
     stacked,
     variable,
     with_exemplars,
@@ -43,7 +44,8 @@ def objectives() -> list[Panel]:
         "none",
         *((f"({of_objective(bad)}) / {OBJECTIVES[bad][1]}", bad) for bad in OBJECTIVES),
     )
-    up = ("Up", "Instances that answer their metrics.", "none", 1, (f"sum (up{{{OF}}})", "up"))
+    up = ("Up", "Instances that answer their metrics, of those that Prometheus knows.", "none", 1)
+    of = (f"sum (up{{{OF}}})", "up"), (f"count (up{{{OF}}})", "of")
     ready = ("Ready", "Instances that take images.", "none", 1, (gauge("vit_ready"), "ready"))
     return [
         figure(
@@ -61,7 +63,7 @@ def objectives() -> list[Panel]:
             (f"1 - {of_objective('late', '3d')}", "within 1 s"),
         ),
         with_limits(burns, (1, "yellow"), (6, "orange"), (14.4, "red")),
-        figure(*up),
+        figure(*up, *of),
         figure(*ready),
     ]
 
@@ -118,9 +120,11 @@ def latency() -> list[Panel]:
         with_exemplars(percentiles).span(12),
         stacked(
             "Where the milliseconds go",
-            "Mean time in each stage: reading the body, decoding, waiting for a batch, inference, writing the answer.",
+            "Mean time in each stage: reading the body, decoding, waiting for a batch, inference, writing the answer. "
+            "What a request took beside them is the rest: the event loop, waiting for a core.",
             "s",
             (mean("vit_stage_duration_seconds", "stage"), "{{stage}}"),
+            (rest(), "rest"),
         ).span(12),
         graph(
             "The slowest hundredth of each stage",

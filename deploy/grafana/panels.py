@@ -41,6 +41,13 @@ def mean(histogram: str, by: str = "") -> str:
     return f"{rate(f'{histogram}_sum', by)} / {rate(f'{histogram}_count', by)}"
 
 
+def rest() -> str:
+    """The mean of what answered requests took beside all stages of their images."""
+    answered = 'route="/v1/classify", outcome="answered"'
+    took, requests = (rate(f"vit_request_duration_seconds_{each}", more=answered) for each in ("sum", "count"))
+    return f"clamp_min (({took} - {rate('vit_stage_duration_seconds_sum')}) / {requests}, 0)"
+
+
 def quantile(share: float, histogram: str, by: str = "", more: str = "") -> str:
     """What `share` of what a histogram observed is below."""
     return f"histogram_quantile({share}, {rate(f'{histogram}_bucket', ', '.join(filter(None, (by, 'le'))), more)})"

@@ -195,7 +195,7 @@ def compose() -> list[str]:
 
 def test_compose_understands_its_file() -> None:
     config = yaml.safe_load(output(*compose(), "config", env={"PORT": "8123", "BIND": "0.0.0.0", "MODELS": "/srv"}))
-    assert set(config["services"]) == {"vit-serve", "prometheus", "grafana"}
+    assert set(config["services"]) == {"vit-serve", "prometheus", "alertmanager", "grafana"}
     (port,) = config["services"]["vit-serve"]["ports"]
     assert str(port["published"] if isinstance(port, dict) else port.split(":")[-2]) == "8123"
     models, cache = config["services"]["vit-serve"]["volumes"]

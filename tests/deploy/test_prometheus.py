@@ -158,3 +158,11 @@ def test_a_fault_fires_its_alert_and_its_end_ends_it(tmp_path: Path) -> None:
         ]
         assert fired["labels"]["severity"] == "critical"
         assert fired["annotations"]["runbook"].endswith("#vitservedown")
+
+
+@pytest.mark.parametrize(("severity", "receiver"), [("critical", "pager"), ("warning", "morning")])
+def test_who_is_told_goes_by_severity(severity: str, receiver: str) -> None:
+    file = PROMETHEUS / "alertmanager.yml"
+    output(tool("amtool"), "check-config", file)
+    told = output(tool("amtool"), "config", "routes", "test", f"--config.file={file}", f"severity={severity}")
+    assert told.split()[-1] == receiver
