@@ -9,16 +9,16 @@ BUILD ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test operations attack parity check format benchmark train lock base-digest image sbom audit docker k8s-check monitoring-check ray-check clean
+.PHONY: help setup serve test operations attack parity clients-check check format benchmark train lock base-digest image sbom audit docker k8s-check monitoring-check ray-check clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
 
 # The stamps are newer than pyproject.toml once what it asks for is installed.
-.venv/runtime: pyproject.toml constraints.txt
+.venv/runtime: pyproject.toml constraints.txt clients/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")'
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . -e clients/python
 	@touch $@
 
 .venv/dev: .venv/runtime
@@ -43,10 +43,15 @@ parity: .venv/dev  ## compare with timm, transformers, torchvision; installs the
 	tests/parity/install.sh $(BIN)/python .venv/parity
 	$(BIN)/python -m pytest tests/parity -m parity --timeout 900
 
+clients-check: .venv/dev  ## have other servers' own clients talk to ours; installs them apart
+	tests/clients/install.sh $(BIN)/python .venv/clients
+	$(BIN)/python -m pytest tests/clients tests/deploy/test_migrate.py -m clients
+
 check: .venv/dev  ## format, lint, types, direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.10 clients/python/vit_client
 	$(BIN)/lint-imports
 
 format: .venv/dev  ## reformat the code
@@ -96,4 +101,4 @@ ray-check: .venv/dev  ## run bulk classification and Ray Serve on a local cluste
 	.venv/ray/bin/python -m pytest tests/distributed -m 'ray and not benchmark'
 
 clean:  ## remove what was installed and cached
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info clients/python/*.egg-info

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 APP = Path(__file__).parents[2] / "app"
-MODULES = sorted(APP.rglob("*.py"))
+CLIENT = APP.parent / "clients/python/vit_client"
+MODULES = sorted([*APP.rglob("*.py"), *CLIENT.rglob("*.py")])
 SHORTER = ("__init__.py", "__main__.py")
 FORBIDDEN = ("utils", "util", "helpers", "helper", "common", "misc", "manager")
 
@@ -27,5 +28,5 @@ def test_a_module_says_what_it_owns_and_what_it_does_not(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=module_id)
 def test_a_name_says_what_is_inside(path: Path) -> None:
-    words = {word for part in path.relative_to(APP).with_suffix("").parts for word in part.split("_")}
+    words = {word for part in path.relative_to(APP.parent).with_suffix("").parts for word in part.split("_")}
     assert not words & set(FORBIDDEN), f"{module_id(path)}: a name for anything is a place for everything"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted(path for folder in ("app", "tests") for path in (ROOT / folder).rglob("*.py"))
+FILES = sorted(path for folder in ("app", "tests", "clients/python") for path in (ROOT / folder).rglob("*.py"))
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 60
 MAX_PARAMETERS = 7
