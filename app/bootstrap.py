@@ -17,6 +17,7 @@ from app.engine.opened import Opened, Wish
 from app.engine.slots import SlotPool
 from app.imaging.pool import DecodePool
 from app.imaging.price import DecodeLimits
+from app.inside import Inside, InsideConfig
 from app.scheduling.policy import BatchPolicy, service_admission
 from app.scheduling.scheduler import Scheduler
 from app.settings import Settings
@@ -50,7 +51,7 @@ async def open_classifier(
         runners,
         Scheduler(BatchPolicy(max_batch_size, len(slots.pixels))),
         slots,
-        EngineConfig(settings.stall_timeout_s, settings.drain_timeout_s, settings.warm_up_timeout_s),
+        _engine_config(settings),
         observer,
     )
     admission = service_admission(settings.max_wait_ms / 1000, lanes, max_batch_size, settings.max_images_per_request)
@@ -62,6 +63,9 @@ async def open_classifier(
     decoders = DecodePool(settings.decode_threads or cores, spec, limits)
     config = ClassifierConfig(admission, settings.request_timeout_ms / 1000, settings.max_top_k)
     classifier = Classifier(info, engine, decoders, slots, config, observer)
+    interior = model.interior if settings.insights else None
+    inside = InsideConfig(limits, config.request_timeout_s, _engine_config(settings))
+    classifier.inside = Inside(info, interior, inside, classifier.check_calm, classifier.idle_s, observer)
     logger.info(
         "%s on %s by %s in %s, lanes %d, batches up to %d, slots %d = %.1f MiB",
         *(info.name, info.device, info.engine, info.precision, lanes, max_batch_size),
@@ -74,6 +78,7 @@ async def open_classifier(
         yield classifier
     finally:
         until = classifier.closes_at or time.monotonic() + settings.drain_timeout_s
+        await classifier.inside.aclose(until)
         await engine.aclose(until)
         await asyncio.to_thread(decoders.close, until)
 
@@ -96,6 +101,10 @@ def fitted(settings: Settings, memory_bytes: int | None) -> Settings:
     if smaller:
         logger.info("memory is limited to %.0f MiB, so: %s", memory_bytes / 2**20, smaller)
     return settings.model_copy(update=smaller)
+
+
+def _engine_config(settings: Settings) -> EngineConfig:
+    return EngineConfig(settings.stall_timeout_s, settings.drain_timeout_s, settings.warm_up_timeout_s)
 
 
 def _slots(settings: Settings, memory_bytes: int | None, image_bytes: int) -> int:

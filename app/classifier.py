@@ -1,44 +1,48 @@
-"""Owns the path of one image: admission → decode → submit → await → Classification; does not know HTTP."""
+"""Owns what is asked of one image and what is said of it: classes, logits, insights; does not know HTTP."""
 
-import asyncio
-import itertools
-import math
-import time
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
 
-from app.domain import Classification, Confidence, Logits, ModelInfo, Prediction, Timing
-from app.engine.client import EngineClient, NullObserver, Observer, Outcome, Status
+from app.domain import (
+    Classification,
+    Confidence,
+    Embedding,
+    ExplainingMethod,
+    Explanation,
+    Logits,
+    ModelInfo,
+    Prediction,
+    Timing,
+)
+from app.engine.client import EngineClient, Observer, Outcome
 from app.engine.slots import SlotPool
-from app.errors import DeadlineExceeded, Draining, EngineFailed, InvalidTopK, MalformedRequest, NotReady, Overloaded
-from app.imaging.decode import Pixels
+from app.errors import InvalidTopK, Overloaded
+from app.image_path import Encoded as Encoded
+from app.image_path import ImagePath, PathConfig
+from app.image_path import Picture as Picture
 from app.imaging.pool import DecodePool, Examined
-from app.imaging.price import Price
-from app.scheduling.job import Job
-from app.scheduling.policy import AdmissionPolicy, admit, expected_wait_s, is_short
-from app.scheduling.room import RoomQueue
+from app.imaging.price import DecodeLimits
+from app.inside import Inside, InsideConfig
+from app.scheduling.policy import is_short
 
 _DEFAULT_TOP_K: Final = 5
 _ALL_LOGITS: Final = 0
-Encoded = bytes | bytearray
-Picture = Encoded | Pixels  # a file, or what the network sees: uint8 (height, width, 3)
 
 
 @dataclass(frozen=True, slots=True)
-class ClassifierConfig:
-    """`request_timeout_s` holds for requests that name no timeout and is the ceiling of those that do."""
+class ClassifierConfig(PathConfig):
+    """`max_top_k`: classes that may be asked for."""
 
-    admission: AdmissionPolicy
-    request_timeout_s: float = 30.0
     max_top_k: int = 100
 
 
-class Classifier:
+class Classifier(ImagePath):
     """Classifies images with one model; the same object serves HTTP, the command line and a notebook.
 
     Any number of calls may run concurrently on one event loop; together they are bounded by the slots.
     """
+
+    _config: ClassifierConfig
 
     def __init__(
         self,
@@ -49,73 +53,10 @@ class Classifier:
         config: ClassifierConfig,
         observer: Observer | None = None,
     ) -> None:
+        super().__init__(engine, decoders, slots, config, observer)
         self.info = info
-        self._engine, self._decoders, self._slots, self._config = engine, decoders, slots, config
-        self._observer = observer or NullObserver()
-        self._ids = itertools.count()
-        self._draining = False
-        self.closes_at: float | None = None  # on the monotonic clock
-        self._short_at = -math.inf  # when the queue was last short
-        self._waiting = RoomQueue()
-        slots.on_release = self._waiting.room
-
-    @property
-    def status(self) -> Status:
-        """Whether new images are taken (READY), not yet (STARTING), no more (DRAINING) or never again (FAILED)."""
-        engine = self._engine.status()
-        return Status.DRAINING if self._draining and engine is Status.READY else engine
-
-    @property
-    def queue_depth(self) -> int:
-        """Images waiting for the device."""
-        return self._engine.queue_depth
-
-    @property
-    def slots_in_use(self) -> int:
-        """Images between admission and answer."""
-        return self._slots.in_use
-
-    @property
-    def slots(self) -> int:
-        """Images that may be between admission and answer."""
-        return len(self._slots.pixels)
-
-    async def ready(self) -> None:
-        """Returns once the model is warmed up. Raises what the warm-up raised."""
-        await self._engine.ready()
-
-    @property
-    def decoders(self) -> DecodePool:
-        """Who decodes, for those who measure it."""
-        return self._decoders
-
-    @property
-    def images_per_s(self) -> float:
-        """What leaves under load, as measured: the slower of decoding and the network; 0 before the first."""
-        return 1 / self._seconds_per_image if self._seconds_per_image else 0.0
-
-    @property
-    def expected_wait_s(self) -> float:
-        """Seconds until everything now inside has been answered, at the measured rate."""
-        return expected_wait_s(self._slots.in_use, self._seconds_per_image)
-
-    def drain(self, timeout_s: float | None = None) -> None:
-        """Tells the world by `status` that the end is near; images are still taken until the doors close.
-
-        `timeout_s`: when all must be over, closing included; the first such call counts.
-        """
-        self._draining = True
-        if timeout_s is not None and self.closes_at is None:
-            self.closes_at = time.monotonic() + timeout_s
-
-    def check_admission(self, timeout_s: float | None = None) -> None:
-        """Raises Overloaded, NotReady, Draining or EngineFailed if an image sent now would be refused.
-
-        Costs nothing, so that a refusal can come before the body is read.
-        """
-        self._check_status()
-        if (retry_after_s := self._retry_after(timeout_s or self._config.request_timeout_s)) is not None:
-            raise _overloaded(retry_after_s)
+        # Nothing, until somebody knows the engine's interior.
+        self.inside = Inside(info, None, InsideConfig(DecodeLimits()), self.check_calm, self.idle_s)
 
     def check_top_k(self, top_k: int | None) -> int:
         """`top_k`, or its default. Raises InvalidTopK unless 1 ≤ top_k ≤ number of classes, or over the limit."""
@@ -126,16 +67,11 @@ class Classifier:
             raise InvalidTopK(f"top_k is {top_k}; this model has {classes} classes, and {limit} may be asked for")
         return top_k
 
-    def examine(self, data: Picture) -> Examined:
-        """What decoding would cost, by the header alone; nothing for pixels.
-
-        Raises EmptyBody, NotAnImage, CorruptImage, TooManyPixels; MalformedRequest for pixels of another size.
-        """
-        if isinstance(data, bytes | bytearray):
-            return self._decoders.examine(data)
-        if data.shape != (takes := self._slots.pixels.shape[1:]):
-            raise MalformedRequest(f"pixels of shape {data.shape}; the model takes {takes}: height, width, channels")
-        return Examined(data.shape[0] * data.shape[1], Price(0.0, 0))
+    def check_calm(self) -> None:
+        """Raises what `check_admission` does already where images wait, but not long: for what can wait itself."""
+        self._check_status()
+        if not is_short(self.expected_wait_s, self._config.admission):
+            raise Overloaded("images to be classified go first; this one was not taken", self.expected_wait_s)
 
     async def classify(
         self,
@@ -167,84 +103,32 @@ class Classifier:
         answer, timing = await self._timed(data, _ALL_LOGITS, timeout_s, patient, examined)
         return Logits(tuple(answer.scores.scores), timing, answer.batch_size, answer.batch_id)
 
-    async def _timed(
-        self, data: Picture, top_k: int, timeout_s: float | None, patient: bool, examined: Examined | None
-    ) -> tuple[Outcome, Timing]:
-        """One image's way from admission to answer."""
-        arrived_at = time.monotonic()
-        timeout_s = min(timeout_s or self._config.request_timeout_s, self._config.request_timeout_s)
-        cost = (examined or self.examine(data)).price
-        try:
-            async with asyncio.timeout(timeout_s):
-                slot = await self._admit(cost, timeout_s, patient)
-                answer, decoded_at = await self._answer(data, cost, slot, top_k, (arrived_at, arrived_at + timeout_s))
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"no answer within {timeout_s * 1000:.0f} ms") from error
-        return answer, Timing(
-            decode_ms=(decoded_at - arrived_at) * 1000,
-            queue_ms=answer.queue_s * 1000,
-            inference_ms=answer.inference_s * 1000,
-            total_ms=(time.monotonic() - arrived_at) * 1000,
-        )
+    async def embed(self, data: Picture, *, timeout_s: float | None = None) -> Embedding:
+        """What the head of the network reads of one image: its class token, or the mean of its tokens.
 
-    async def _admit(self, cost: Price, timeout_s: float, patient: bool) -> int:
-        """A slot. Raises what `check_admission` raises, and DeadlineExceeded where decoding alone takes longer."""
-        if cost.seconds > timeout_s:
-            raise DeadlineExceeded(f"decoding takes {cost.seconds:.1f} s, longer than {timeout_s * 1000:.0f} ms")
-
-        def take() -> int:
-            self._check_status()
-            retry_after_s = self._retry_after(timeout_s, self._decoders.wait_s(cost))
-            if retry_after_s is None and (slot := self._slots.take()) is not None:
-                return slot
-            raise _overloaded(retry_after_s or self.expected_wait_s)
-
-        return await self._waiting.until(take) if patient else take()
-
-    async def _answer(
-        self, data: Picture, cost: Price, slot: int, top_k: int, span: tuple[float, float]
-    ) -> tuple[Outcome, float]:
-        """What becomes of an admitted image, and when it was decoded; counted, whatever it is.
-
-        `span`: when it arrived, and by when there must be an answer.
+        Raises NotSupported, and what `classify` does. Goes last where images are classified, as `explain` does.
         """
-        outcome, (arrived_at, until) = "cancelled", span
-        try:
-            await self._decode(data, cost, slot)
-            decoded_at = time.monotonic()
-            self._observer.stage("decode", decoded_at - arrived_at)
-            job = Job(next(self._ids), slot, top_k, until)
-            answer = await self._engine.submit(job)
-            outcome = "result"
-            return answer, decoded_at
-        except asyncio.CancelledError:
-            if time.monotonic() >= until:
-                outcome = "error"
-            raise
-        except Exception:
-            outcome = "error"
-            raise
-        finally:
-            self._observer.job(outcome)
+        return await self.inside.embed(data, timeout_s=timeout_s)
 
-    async def _decode(self, data: Picture, cost: Price, slot: int) -> None:
-        """Fills the slot. It stays taken on success; else it is released once no decoder can write to it any more."""
-        if not isinstance(data, bytes | bytearray):
-            self._slots.pixels[slot] = data
-            return
-        decoding: Future[None] = self._decoders.submit(data, cost, self._slots.pixels[slot])
-        try:
-            await asyncio.wrap_future(decoding)
-        except BaseException:
-            decoding.add_done_callback(lambda _: self._slots.release(slot))
-            raise
+    async def explain(
+        self,
+        data: Picture,
+        method: ExplainingMethod = "rollout",
+        *,
+        layer: int | None = None,
+        index: int | None = None,
+        timeout_s: float | None = None,
+    ) -> Explanation:
+        """Where the network looks in one image: see `Explanation`; `layer`: for "attention", by default the last.
+
+        `index`: the class for "gradient", by default the best. Raises NotSupported where this model in this engine has
+        none, InvalidParameter, and what `classify` does.
+        """
+        look = await self.inside.check_look(method, layer, index)
+        return await self.inside.explain(look, data, timeout_s=timeout_s)
 
     def _classification(self, answer: Outcome, timing: Timing) -> Classification:
-        labels, ids = self.info.labels, self.info.label_ids
-        predictions = tuple(
-            Prediction(labels[index], index, score, ids[index] if ids else None)
-            for score, index in zip(answer.scores.scores, answer.scores.indices, strict=True)
-        )
+        predictions = self.info.predictions(answer.scores.scores, answer.scores.indices)
         if (confidence := self._confidence(predictions)) is not None:
             self._observer.answer(confidence)
         return Classification(
@@ -256,28 +140,3 @@ class Classifier:
         if self.info.threshold is None:
             return None
         return "high" if predictions[0].score >= self.info.threshold else "low"
-
-    def _check_status(self) -> None:
-        match self._engine.status():
-            case Status.STARTING:
-                raise NotReady("the model is warming up")
-            case Status.DRAINING:
-                raise Draining("the service is shutting down")
-            case Status.FAILED:
-                raise EngineFailed("the engine has failed or is stuck; see the log")
-
-    @property
-    def _seconds_per_image(self) -> float:
-        """How often an image leaves under load: what is slower, decoding or the network, sets the pace."""
-        return max(self._engine.seconds_per_image, self._decoders.seconds_per_image)
-
-    def _retry_after(self, timeout_s: float, decode_wait_s: float = 0.0) -> float | None:
-        policy, now = self._config.admission, time.monotonic()
-        if is_short(self.expected_wait_s, policy):
-            self._short_at = now
-        calm = now - self._short_at <= policy.calm_s
-        return admit(self._slots.in_use, self._seconds_per_image, timeout_s, policy, decode_wait_s, calm)
-
-
-def _overloaded(retry_after_s: float) -> Overloaded:
-    return Overloaded("too many images are waiting; this one was not taken", retry_after_s)

@@ -1,7 +1,13 @@
 """Owns the values that travel between layers; does not compute."""
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+    import numpy.typing as npt
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming", "area"]
 CropMode = Literal["center", "squash", "border"]
@@ -9,6 +15,7 @@ Confidence = Literal["high", "low"]
 Activation = Literal["softmax", "sigmoid", "none"]
 Library = Literal["torchvision", "huggingface", "tensorflow"]
 Engine = Literal["openvino", "torch", "noop"]
+ExplainingMethod = Literal["rollout", "attention", "gradient"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,49 @@ class Logits:
 
 
 @dataclass(frozen=True, slots=True)
+class Embedding:
+    """What the head of the network reads of one image: its class token, or the mean of its tokens; float32 (width,)."""
+
+    model: str
+    values: "npt.NDArray[np.float32]" = field(repr=False)
+    timing: Timing
+    batch_size: int
+    batch_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Where the network looked in one image: a weight for each patch, float32 (maps, rows, columns).
+
+    There is one map, but for the attention of a layer, which has one a head. `seen`: the pixels that the network saw,
+    uint8 (height, width, 3). `layer` and `index`, the class, where the method has them.
+    """
+
+    model: str
+    method: ExplainingMethod
+    maps: "npt.NDArray[np.float32]" = field(repr=False)
+    seen: "npt.NDArray[np.uint8]" = field(repr=False)
+    predictions: tuple[Prediction, ...]
+    timing: Timing
+    batch_size: int
+    batch_id: int = 0
+    activation: Activation = "softmax"
+    layer: int | None = None
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What else the model that is served can be asked for; `width`: of an embedding, None: there are none."""
+
+    width: int | None
+    methods: tuple[ExplainingMethod, ...] = ()
+    grid: tuple[int, int] | None = None  # rows, columns
+    layers: int = 0
+    heads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A way to run a network that was considered; `images_per_s` and `why_not` as far as there is something to say."""
 
@@ -150,3 +200,9 @@ class ModelInfo:
     def scoring(self) -> Scoring:
         """How logits become scores."""
         return Scoring(self.activation, self.temperature)
+
+    def predictions(self, scores: "Iterable[float]", indices: "Iterable[int]") -> tuple[Prediction, ...]:
+        """Scores of classes with what these are called."""
+        labels, ids = self.labels, self.label_ids
+        found = zip(scores, indices, strict=True)
+        return tuple(Prediction(labels[i], i, score, ids[i] if ids else None) for score, i in found)

@@ -12,8 +12,11 @@ VitServeError
 │   ├── TooManyImages          more images in one request than the limit
 │   ├── UnsupportedEncoding    a body compressed in a way that we do not undo
 │   ├── UnknownParameter       a query parameter that we do not know
+│   ├── InvalidParameter       a parameter's value that is none of those that may be
 │   ├── InvalidTopK            top_k outside 1 … number of classes
+│   ├── UnknownModel           another model, or another version of it, than the one that is served
 │   └── InvalidTimeout         a request timeout that is no positive number
+├── NotSupported               the model or engine that is served, or this service, cannot do this
 ├── Unavailable                nothing is wrong with the request; try again
 │   ├── Overloaded             no room, or the wait would be too long; carries retry_after_s
 │   ├── NotReady               the model is still warming up
@@ -118,6 +121,13 @@ class UnknownParameter(RequestError):
     stage = "head"
 
 
+class InvalidParameter(RequestError):
+    """A parameter's value, in the query or the body, is none of those that may be; the message names them."""
+
+    code = "invalid_parameter"
+    stage = "head"
+
+
 class InvalidTopK(RequestError):
     """`top_k` is not a whole number from 1 to the number of classes, or over the limit."""
 
@@ -129,6 +139,20 @@ class InvalidTimeout(RequestError):
     """The request's own timeout is not a positive number of milliseconds."""
 
     code = "invalid_timeout"
+    stage = "head"
+
+
+class UnknownModel(RequestError):
+    """A path names another model, or another version of it, than the one that is served."""
+
+    code = "unknown_model"
+    stage = "head"
+
+
+class NotSupported(VitServeError):
+    """The model that is served, or the engine that it runs in, or this service, cannot do what was asked for."""
+
+    code = "not_supported"
     stage = "head"
 
 

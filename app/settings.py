@@ -3,12 +3,19 @@
 import os
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _PREFIX: Final = "VIT_"
+# What Vertex AI tells a container → what it sets, unless somebody has set that.
+_VERTEX: Final = {
+    "AIP_HTTP_PORT": "port",
+    "AIP_HEALTH_ROUTE": "vertex_health_route",
+    "AIP_PREDICT_ROUTE": "vertex_predict_route",
+}
+_ROUTE: Final = r"^/[A-Za-z0-9/._:~-]*$"  # no braces, which would be a template
 
 
 class Settings(BaseSettings):
@@ -73,6 +80,15 @@ class Settings(BaseSettings):
             "busy; 0: none. The first port then has no /metrics.",
         ),
     ] = 0
+    grpc_port: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=65535,
+            description="A further port with the Open Inference Protocol by gRPC, unencrypted, for clients that are "
+            "trusted; 0: none. It needs the extra `grpc`.",
+        ),
+    ] = 0
     max_connections: Annotated[
         int,
         Field(
@@ -117,6 +133,34 @@ class Settings(BaseSettings):
         ),
     ] = "off"
 
+    protocols: Annotated[
+        tuple[Literal["oip", "kserve", "huggingface", "torchserve", "sagemaker", "vertex"], ...],
+        Field(
+            description="Contracts of other servers that are kept too, as JSON; `[]`: none. `sagemaker` and `vertex` "
+            "make sense in those clouds only; the latter reads AIP_HTTP_PORT, AIP_HEALTH_ROUTE and AIP_PREDICT_ROUTE."
+        ),
+    ] = ("oip", "kserve", "huggingface", "torchserve")
+    model_aliases: Annotated[
+        tuple[str, ...],
+        Field(
+            description='More names under which those contracts find the model, as JSON: `["resnet-18"]`, for clients '
+            "that ask for another server's."
+        ),
+    ] = ()
+    vertex_health_route: Annotated[
+        str, Field(pattern=_ROUTE, description="Where Vertex AI asks whether the service is ready.")
+    ] = "/vertex/health"
+    vertex_predict_route: Annotated[str, Field(pattern=_ROUTE, description="Where Vertex AI sends instances.")] = (
+        "/vertex/predict"
+    )
+
+    insights: Annotated[
+        bool,
+        Field(
+            description="Whether /v1/embeddings and /v1/explain answer. From the first such request on each takes "
+            "memory: the weights once more, and what is computed with them."
+        ),
+    ] = True
     slots: Annotated[
         int,
         Field(
@@ -212,6 +256,15 @@ class Settings(BaseSettings):
             description="Seconds between closing the port and the end of the process; what is in flight is then told.",
         ),
     ] = 20.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _told_by_vertex(cls, given: dict[str, Any]) -> dict[str, Any]:
+        asked = given.get("protocols")
+        if not (isinstance(asked, list | tuple) and "vertex" in asked):
+            return given
+        told = {name: os.environ[variable] for variable, name in _VERTEX.items() if os.environ.get(variable)}
+        return told | given
 
     @property
     def cache_directory(self) -> Path:

@@ -2,7 +2,9 @@
 
 import logging
 import math
+from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -18,6 +20,7 @@ from app.telemetry.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 STATUS: Final[dict[type[errors.VitServeError], int]] = {
+    errors.UnknownModel: 404,
     errors.EmptyBody: 400,
     errors.MalformedRequest: 400,
     errors.BodyTimeout: 408,
@@ -28,10 +31,12 @@ STATUS: Final[dict[type[errors.VitServeError], int]] = {
     errors.CorruptImage: 422,
     errors.TooManyPixels: 422,
     errors.UnknownParameter: 422,
+    errors.InvalidParameter: 422,
     errors.InvalidTopK: 422,
     errors.InvalidTimeout: 422,
     errors.ClientGone: 499,  # nginx's number; only metrics and logs see it
     errors.InferenceFailed: 500,
+    errors.NotSupported: 501,
     errors.Overloaded: 503,
     errors.NotReady: 503,
     errors.EngineFailed: 503,
@@ -45,8 +50,8 @@ def error_body(error: errors.VitServeError) -> dict[str, str]:
     return {"error": str(error), "code": error.code}
 
 
-def error_response(request: Request, error: errors.VitServeError) -> JSONResponse:
-    """The answer to a request that failed as a whole."""
+def error_response(request: Request, error: errors.VitServeError, **more: str | float) -> JSONResponse:
+    """The answer to a request that failed as a whole; `more`: what another contract wants besides."""
     headers = {}
     if isinstance(error, errors.Overloaded):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
@@ -54,7 +59,7 @@ def error_response(request: Request, error: errors.VitServeError) -> JSONRespons
         headers["Retry-After"] = "1"
     elif isinstance(error, errors.UnsupportedEncoding):
         headers["Accept-Encoding"] = ACCEPTED  # RFC 9110, 12.5.3
-    return _response(request, STATUS.get(type(error), 500), error_body(error), headers)
+    return _response(request, STATUS.get(type(error), 500), error_body(error), headers, more)
 
 
 def count_refusal(metrics: Metrics, error: errors.VitServeError) -> None:
@@ -88,6 +93,12 @@ def unknown_error_response(request: Request, error: Exception) -> JSONResponse:
     return _response(request, 500, body, {})
 
 
-def _response(request: Request, status: int, body: dict[str, str], headers: dict[str, str]) -> JSONResponse:
+def _response(
+    request: Request,
+    status: int,
+    body: dict[str, str],
+    headers: dict[str, str],
+    more: Mapping[str, str | float] = MappingProxyType({}),
+) -> JSONResponse:
     request.scope[FAILED_BY] = body["code"], body["error"]
-    return JSONResponse({**body, "request_id": request_id(request.scope)}, status, headers)
+    return JSONResponse({**body, "request_id": request_id(request.scope), **more}, status, headers)

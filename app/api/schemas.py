@@ -132,6 +132,17 @@ class CandidateOut(BaseModel):
     why_not: str | None = Field(None, description="Why it was out of the question, such as other answers.")
 
 
+class CapabilitiesOut(BaseModel):
+    """What this model in this engine can do beside classifying."""
+
+    embeddings: bool = Field(description="Whether /v1/embeddings answers.")
+    embedding_width: int | None = Field(None, description="Numbers in an embedding.")
+    explain: list[str] = Field(description="Methods that /v1/explain takes; none: it answers 501.")
+    grid: tuple[int, int] | None = Field(None, description="Rows and columns of patches that are explained.")
+    layers: int | None = Field(None, description="Layers of attention; a pool that attends is the last.")
+    heads: int | None = Field(None, description="Heads in each.")
+
+
 class ModelOut(BaseModel):
     """What is being served."""
 
@@ -154,6 +165,7 @@ class ModelOut(BaseModel):
     max_batch_size: int = Field(description="Images in a batch at most.")
     engine_reason: str | None = Field(None, description="Why it is this engine, where it was not the fastest.")
     candidates: list[CandidateOut] = Field([], description="What the engine was chosen from.")
+    capabilities: CapabilitiesOut
 
 
 class StatusOut(BaseModel):

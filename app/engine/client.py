@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from app.domain import Confidence
 from app.scheduling.job import Job
 
@@ -34,10 +37,11 @@ class EngineConfig:
 class Scores(NamedTuple):
     """Best classes of one image, descending: scores and class indices, equally long.
 
-    Where the logits of all classes were asked for, these, in the order of the classes, and no indices.
+    Where the logits of all classes were asked for, these, in the order of the classes, and no indices; so also any
+    other numbers that a runner is for.
     """
 
-    scores: list[float]
+    scores: list[float] | npt.NDArray[np.float32]
     indices: list[int]
 
 

@@ -17,6 +17,7 @@ from app.engine.obtain import Sources, obtain
 from app.engine.opened import Opened, Wish
 from app.engine.rank import FLOATS, Proven, candidates, choose, compiled, weights_of
 from app.engine.runners.openvino import CPU, OpenVINORunner, this_cpu
+from app.engine.runners.openvino_interior import OpenVINOInterior
 from app.errors import ExportFailed, ExportInterrupted
 from app.graphs.cache import Cache
 from app.graphs.folder import GRAPHS_NAME, Graphs, Logits, OtherFormat, Pixels, read_description, read_graphs
@@ -62,7 +63,8 @@ def open_openvino(located: Located, wish: Wish) -> Opened | Chosen:
             raise
         if chosen.best.engine == "torch":
             return chosen
-        graph = compiled(proven.paths[weights_of(chosen.best.precision)], chosen.best, wish.cores)
+        path = proven.paths[weights_of(chosen.best.precision)]
+        graph = compiled(path, chosen.best, wish.cores)
     batch_size = wish.batch_size(on_gpu=False)
 
     def runners(pixels: Pixels) -> list[Runner]:
@@ -73,6 +75,7 @@ def open_openvino(located: Located, wish: Wish) -> Opened | Chosen:
         *(description, parameters, "openvino", "cpu", chosen.best.precision, batch_size, runners),
         reason=None if wish.engine == "auto" else "it was asked for",
         candidates=chosen.candidates,
+        interior=OpenVINOInterior(path, wish.cores),
     )
 
 

@@ -5,6 +5,7 @@ from app.engine.client import Runner
 from app.engine.opened import Opened, Wish
 from app.engine.runners.device import choose_device, to_precision
 from app.engine.runners.torch import TorchRunner, TorchRunnerConfig
+from app.engine.runners.torch_interior import TorchInterior
 from app.graphs.folder import Pixels
 from app.network.fold import fold_normalisation
 
@@ -26,4 +27,6 @@ def open_torch(name: str, wish: Wish) -> Opened:
     def runners(pixels: Pixels) -> list[Runner]:
         return [TorchRunner(network, pixels, config) for _ in range(lanes)]
 
-    return Opened(description, parameters, "torch", str(device), str(dtype).removeprefix("torch."), batch_size, runners)
+    computes_in = str(dtype).removeprefix("torch.")
+    interior = TorchInterior(network, device, dtype, len(description.labels))
+    return Opened(description, parameters, "torch", str(device), computes_in, batch_size, runners, interior=interior)

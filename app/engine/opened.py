@@ -7,6 +7,7 @@ from typing import Literal
 
 from app.domain import Candidate, Engine
 from app.engine.client import Runner
+from app.engine.interior import Interior
 from app.graphs.folder import Pixels
 from app.package.description import PackageDescription
 
@@ -50,3 +51,4 @@ class Opened:
     runners: Callable[[Pixels], list[Runner]] = field(repr=False)
     reason: str | None = None
     candidates: tuple[Candidate, ...] = ()
+    interior: Interior | None = field(default=None, repr=False)

@@ -116,11 +116,12 @@ class DecodePool:
     knows where a picture is decoded.
     """
 
-    def __init__(self, threads: int, spec: PreprocessSpec, limits: DecodeLimits) -> None:
+    def __init__(self, threads: int, spec: PreprocessSpec, limits: DecodeLimits, nice: int = 0) -> None:
+        """`nice`: of the threads for ordinary pictures, as the operating system counts it."""
         self._spec, self._limits = spec, limits
         self._large_bytes = min(_LARGE_BYTES, limits.max_bytes // 4)
-        self._ordinary = _Lane(self, "decode", threads, limits.max_bytes // 2, nice=0)
-        self._large = _Lane(self, "decode-large", max(threads // 2, 1), limits.max_bytes, nice=_NICE)
+        self._ordinary = _Lane(self, "decode", threads, limits.max_bytes // 2, nice)
+        self._large = _Lane(self, "decode-large", max(threads // 2, 1), limits.max_bytes, max(nice, _NICE))
         self._pace = Pace(threads)
         self._busy_s, self._counting = 0.0, threading.Lock()
 

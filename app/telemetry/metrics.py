@@ -16,8 +16,10 @@ SECONDS: Final = (
     *(0.1, 0.15, 0.25, 0.4, 0.65, 1.0, 1.5, 2.5, 4.0, 6.5, 10.0),
 )
 IMAGES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-STAGES: Final = ("read", "decode", "queue", "inference", "respond")
-TIMED_ROUTES: Final = ("/v1/classify",)  # the others are counted alone: probes would have as many series
+STAGES: Final = (
+    *("read", "decode", "queue", "inference", "respond"),
+    *("inside_decode", "inside_queue", "inside_inference"),  # of embeddings and explanations
+)
 OUTCOMES: Final = ("result", "error", "cancelled")
 DEADLINES_SET_BY: Final = ("server", "client")
 CLOSED_BECAUSE: Final = ("idle_evicted", "idle_timeout", "header_timeout", "refused")
@@ -121,10 +123,12 @@ class Metrics:
         """An answer was high or low in confidence."""
         self._answers[confidence].inc()
 
-    def request(self, route: str, code: int, seconds: float, exemplar: dict[str, str] | None = None) -> None:
-        """An HTTP request was answered; `exemplar`: how to find this one elsewhere."""
+    def request(
+        self, route: str, code: int, seconds: float, exemplar: dict[str, str] | None = None, timed: bool = True
+    ) -> None:
+        """An HTTP request was answered; `exemplar`: how to find this one elsewhere; `timed`: or only counted."""
         self._requests.labels(route, str(code)).inc()
-        if route in TIMED_ROUTES:
+        if timed:
             self._duration.labels(route, _outcome(code)).observe(seconds, exemplar)
 
     def refusal(self, code: str, stage: str) -> None:

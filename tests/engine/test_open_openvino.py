@@ -237,6 +237,8 @@ async def run(model, cache, *pictures):
         for picture in pictures:
             [best] = (await served.classify(Path(picture).read_bytes(), top_k=1)).predictions
             print(best.label, best.score)
+        assert (await served.embed(Path(picture).read_bytes())).values.shape == (16,)
+        assert (await served.explain(Path(picture).read_bytes())).predictions[0].label == best.label
 asyncio.run(run(*sys.argv[1:]))
 assert "openvino" in sys.modules
 assert "torch" not in sys.modules, "torch was imported"

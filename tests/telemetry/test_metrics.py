@@ -118,7 +118,7 @@ def test_text_format() -> None:
 def test_openmetrics_has_exemplars_and_one_end() -> None:
     metrics = Metrics()
     metrics.request("/v1/classify", 200, 0.02, {"request_id": "abc"})
-    metrics.request("/livez", 200, 0.02, {"request_id": "def"})
+    metrics.request("/livez", 200, 0.02, {"request_id": "def"}, timed=False)
     text, kind = metrics.render("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5")
     assert kind.startswith("application/openmetrics-text; version=1.0.0")
     assert text.endswith(b"# EOF\n") and text.count(b"# EOF") == 1
