@@ -83,7 +83,7 @@ async def answer(request: Request, unpack: Callable[[bytearray], Asked[T]]) -> A
                 trace.stage("read", started_at, read_at)
             timeout_s = min(timeout_s, asked.timeout_s or timeout_s)
             try:
-                work = _answers(state, asked, started_at + timeout_s, trace)
+                work = answer_each(state, asked, started_at + timeout_s, trace)
                 answers = await unless_gone(request, work)
             except RequestError as error:
                 let_go(error)
@@ -161,7 +161,9 @@ def _size(item: Picture | RequestError) -> int:
     return len(item) if isinstance(item, bytes | bytearray) else item.nbytes
 
 
-async def _answers(state: State, asked: Asked[T], until: float, trace: RequestTrace | None) -> list[T | VitServeError]:
+async def answer_each(
+    state: State, asked: Asked[T], until: float, trace: RequestTrace | None
+) -> list[T | VitServeError]:
     """Each image on its own; if the service took none of them, the request as a whole is refused.
 
     Once the request is let in, its images wait for room rather than be refused.

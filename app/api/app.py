@@ -13,7 +13,8 @@ from app.api.errors import handle_http, handle_known
 from app.api.gauges import watch_service
 from app.api.middleware import BodyLimit, Tracking
 from app.api.observers import Observers
-from app.api.routes import classify, health, metrics, model, page
+from app.api.protocols.registry import open_routers
+from app.api.routes import classify, embeddings, explain, health, live, metrics, model, page
 from app.api.shortcut import Shortcut
 from app.api.state import State
 from app.classifier import Classifier
@@ -21,6 +22,7 @@ from app.engine.client import Status
 from app.errors import VitServeError
 from app.settings import Settings
 from app.telemetry.access import AccessLog
+from app.telemetry.live import Live
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracer
 
@@ -35,10 +37,13 @@ def create_app(settings: Settings, classifier: Classifier, telemetry: Metrics, t
         title="vit-serve",
         version=__version__,
         description="Classifies images with a Vision Transformer.",
+        docs_url=None,  # FastAPI's load scripts from elsewhere; ours are routes/page.py's
+        redoc_url=None,
         redirect_slashes=False,  # a redirect would make clients send their image twice
     )
     app.state.service = state
     watch_service(state)
+    app.state.live = Live(telemetry.registry)
 
     # Outermost last, as Starlette adds them.
     for busiest in classify.router.routes:
@@ -51,7 +56,10 @@ def create_app(settings: Settings, classifier: Classifier, telemetry: Metrics, t
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
-            expose_headers=["Server-Timing", "X-Request-ID", "Retry-After", "traceresponse"],
+            expose_headers=[
+                *("Server-Timing", "X-Request-ID", "Retry-After", "traceresponse"),
+                "Inference-Header-Content-Length",
+            ],
         )
     observers = Observers(telemetry, state.access, tracer)
     app.add_middleware(Tracking, observers=observers, draining=lambda: classifier.status is Status.DRAINING)
@@ -59,8 +67,11 @@ def create_app(settings: Settings, classifier: Classifier, telemetry: Metrics, t
     app.add_exception_handler(VitServeError, handle_known)
     app.add_exception_handler(HTTPException, handle_http)
 
-    for module in (classify, health, model, page, *([] if settings.admin_port else [metrics])):
-        app.include_router(module.router)
+    modules = (classify, embeddings, explain, health, model, *([] if settings.admin_port else [metrics]))
+    ours = [module.router for module in modules]
+    # Theirs before the page: KServe asks for / as well.
+    for router in (*ours, *open_routers(settings), live.router, page.router):
+        app.include_router(router)
     return app
 
 

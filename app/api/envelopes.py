@@ -16,14 +16,14 @@ _OTHER_FIELDS: Final = 64  # of a form, beside the images
 _MAX_TYPE_BYTES: Final = 1024
 
 
-def unpack(body: Encoded, content_type: str, max_images: int) -> Images:
-    """Takes the images out of a body. Raises EmptyBody, MalformedRequest or TooManyImages."""
+def unpack(body: Encoded, content_type: str, max_images: int, field: str = _FIELD) -> Images:
+    """Takes the images out of a body; `field`: of a form. Raises EmptyBody, MalformedRequest or TooManyImages."""
     if len(content_type) > _MAX_TYPE_BYTES:
         raise MalformedRequest(f"Content-Type is longer than {_MAX_TYPE_BYTES} bytes")
     kind = content_type.partition(";")[0].strip().lower()
     start = bytes(body[:_MAX_TYPE_BYTES]).removeprefix(codecs.BOM_UTF8).lstrip()
     if kind == "multipart/form-data" and (start.startswith(b"--") or b"\r\n--" in start):
-        return _from_form(body, content_type, max_images)
+        return _from_form(body, content_type, max_images, field)
     if kind == "application/json" or kind.endswith("+json") or start[:1] == b"{":
         return _from_json(body, max_images)
     if kind == "application/x-www-form-urlencoded" and b"image=" in body[:_MAX_TYPE_BYTES]:
@@ -33,12 +33,12 @@ def unpack(body: Encoded, content_type: str, max_images: int) -> Images:
     return Images([_image(body)], many=False)
 
 
-def _from_form(body: Encoded, content_type: str, max_images: int) -> Images:
+def _from_form(body: Encoded, content_type: str, max_images: int, field: str) -> Images:
     parts = read_parts(body, content_type, max_images + _OTHER_FIELDS)
-    images: list[Encoded] = [part.content for part in parts if part.name == _FIELD]
+    images: list[Encoded] = [part.content for part in parts if part.name == field]
     if not images:
         names = sorted({part.name[:40] for part in parts})[:8]
-        raise MalformedRequest(f"the multipart form has no field {_FIELD!r}; it has {names}")
+        raise MalformedRequest(f"the multipart form has no field {field!r}; it has {names}")
     return _several(images, max_images)
 
 

@@ -22,7 +22,9 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _CLIENT_GONE: Final = 499
-_TRACED: Final = "/v1/"  # probes and scrapes would be most of what is traced
+# Probes and scrapes would be most of what is traced; whatever else carries images, by whatever contract, sends them.
+_TRACED: Final = "/v1/"
+_SENDS: Final = ("POST", "PUT")
 
 
 class Tracking:
@@ -82,7 +84,7 @@ class Tracking:
 
     def _trace(self, scope: Scope, started_at: float) -> RequestTrace | None:
         tracer, path = self._observers.tracer, scope["path"]
-        if tracer is None or not path.startswith(_TRACED):
+        if tracer is None or not (path.startswith(_TRACED) or scope["method"] in _SENDS):
             return None
         trace = scope[TRACE] = tracer.begin(scope["method"], path, scope["headers"], started_at)
         return trace

@@ -13,7 +13,9 @@ from app.telemetry.tracing import RequestTrace, Tracer
 
 Scope = Mapping[str, Any]
 
-_PROBES: Final = ("/livez", "/readyz", "/metrics")  # asked all the time, and told by metrics: no failures to be logged
+# Asked all the time, and told by metrics: no failures to be logged.
+_PROBES: Final = ("/livez", "/readyz", "/metrics", "/ping", "/health")
+_WITH_IMAGES: Final = ("POST", "PUT")  # others are not timed: probes would have as many series
 _TRACE_PARENT: Final = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _MAX_EXEMPLAR_CHARACTERS: Final = 128  # OpenMetrics': names and values together
 
@@ -28,7 +30,8 @@ class Observers:
 
     def end(self, scope: Scope, served: Served, trace: RequestTrace | None) -> None:
         """A request is over."""
-        self.metrics.request(served.route, served.status, served.seconds, _exemplar(served.request_id, trace))
+        timed = served.method in _WITH_IMAGES and served.route != "unmatched"
+        self.metrics.request(served.route, served.status, served.seconds, _exemplar(served.request_id, trace), timed)
         if (answered_at := scope.get(ANSWERED_AT)) is not None:
             self.metrics.stage("respond", served.ended_at - answered_at)
             if trace is not None:

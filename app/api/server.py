@@ -20,6 +20,7 @@ from app.api.connection.exchange import ASGIApp
 from app.api.connection.limits import ConnectionLimits, connections_that_fit
 from app.api.connection.protocol import Connection
 from app.api.connection.registry import Connections
+from app.api.protocols.grpc.open import grpc_port
 from app.api.state import State
 from app.api.tidy import tidy_when_idle
 from app.bootstrap import fitted, open_classifier
@@ -113,7 +114,7 @@ async def _serve(settings: Settings) -> int:
         # What uvicorn's server asks of any protocol class: to keep these two sets, which it waits for in the end.
         kept: Any = server.server_state  # typed for the protocols that uvicorn ships
         kept.connections, kept.tasks = connections.open, connections.tasks
-        async with _admin_port(settings, app, telemetry):
+        async with _admin_port(settings, app, telemetry), grpc_port(state):
             watch = asyncio.create_task(_watch(classifier, server, app, settings.failed_grace_s))
             tidy = asyncio.create_task(tidy_when_idle(lambda: not connections.tasks))
             try:

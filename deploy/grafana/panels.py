@@ -36,14 +36,14 @@ def rate(metric: str, by: str = "", more: str = "") -> str:
     return f"sum{f' by ({by})' if by else ''} (rate({metric}{{{labels}}}{SPAN}))"
 
 
-def mean(histogram: str, by: str = "") -> str:
+def mean(histogram: str, by: str = "", more: str = "") -> str:
     """The mean of what a histogram observed."""
-    return f"{rate(f'{histogram}_sum', by)} / {rate(f'{histogram}_count', by)}"
+    return f"{rate(f'{histogram}_sum', by, more)} / {rate(f'{histogram}_count', by, more)}"
 
 
 def rest() -> str:
     """The mean of what answered requests took beside all stages of their images."""
-    answered = 'route="/v1/classify", outcome="answered"'
+    answered = 'outcome="answered"'
     took, requests = (rate(f"vit_request_duration_seconds_{each}", more=answered) for each in ("sum", "count"))
     return f"clamp_min (({took} - {rate('vit_stage_duration_seconds_sum')}) / {requests}, 0)"
 

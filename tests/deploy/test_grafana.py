@@ -132,7 +132,7 @@ def test_what_they_say_is_what_was_done(under_load: Loaded) -> None:
     assert 0 < capacity["served"] < 3 * capacity["possible"]
     assert said("Ready")["ready"] == said("Up")["up"] == 1
     stages = said("Where the milliseconds go")
-    assert stages.keys() == {"read", "decode", "queue", "inference", "respond"}
+    assert stages.keys() == {"read", "decode", "queue", "inference", "respond", "rest"}
     assert min(stages.values()) > 0
 
 

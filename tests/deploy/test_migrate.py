@@ -1,6 +1,7 @@
 """Owns the proof that what the migration guides tell to type works; does not test what it calls."""
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Final
 import pytest
 
 from tests.benchmark.server import Server, running
-from tests.deploy.tools import DEPLOY, ROOT, missing, tool
+from tests.deploy.tools import DEPLOY, ROOT, tool
 from tests.end_to_end.conftest import cat as cat
 
 GUIDES: Final = sorted((DEPLOY / "migrate").glob("*.md"))
@@ -35,8 +36,6 @@ def guide(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="module")
 def server(guide: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """What the guide's first command starts."""
-    import shlex
-
     [serve] = [command for command in commands(guide) if " serve " in command]
     [_, *arguments] = shlex.split(serve)
     command = [sys.executable, "-m", "app", *arguments, "--port", "{port}", "--max-wait-ms", "60000"]
@@ -58,6 +57,11 @@ def run(command: str | list[str], place: Path) -> str:
     return done.stdout
 
 
+def run_python(python: Path, code: str, server: Server, place: Path) -> None:
+    (place / "example.py").write_text(code.replace("localhost:8000", f"localhost:{server.port}"))
+    assert "cat" in run([str(python), "example.py"], place)
+
+
 def test_there_is_one_for_each() -> None:
     assert {guide.stem for guide in GUIDES} == set(BY_NAME)
 
@@ -68,17 +72,19 @@ def test_its_requests_are_answered(guide: Path, server: Server, place: Path) -> 
     assert len(requests) >= 3 and len(requests) == len(commands(guide)) - 1
     for command in requests:
         here = command.replace("localhost:8000", f"localhost:{server.port}").replace("curl ", "curl -sf ")
-        assert ("photo.jpg" not in command) or "cat" in run(here, place), command
-        run(here, place)
+        answer = run(here, place)
+        assert "photo.jpg" not in command or "cat" in answer, command
 
 
 def test_its_code_runs(guide: Path, server: Server, place: Path) -> None:
-    for kind, python in (("python", Path(sys.executable)), ("python clients", CLIENTS)):
-        for code in blocks(guide, kind):
-            if not python.exists():
-                missing("the clients are not installed: make clients-check")
-            (place / "example.py").write_text(code.replace("localhost:8000", f"localhost:{server.port}"))
-            assert "cat" in run([str(python), "example.py"], place)
+    for code in blocks(guide, "python"):
+        run_python(Path(sys.executable), code, server, place)
+
+
+@pytest.mark.clients
+def test_its_code_for_other_clients_runs(guide: Path, server: Server, place: Path) -> None:
+    for code in blocks(guide, "python clients"):
+        run_python(CLIENTS, code, server, place)
 
 
 def test_what_it_links_to_exists(guide: Path) -> None:

@@ -21,7 +21,7 @@ from app.errors import VitServeError
 router = APIRouter()
 _MANY_PREDICTIONS: Final = 500  # written as JSON they take a millisecond
 _FAILURES: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": ErrorOut} for status in sorted(set(STATUS.values()) - {499})
+    status: {"model": ErrorOut} for status in sorted(set(STATUS.values()) - {404, 499, 501})
 }
 
 
