@@ -1,95 +1,132 @@
-// Owns what the page does: shows the model, sends every picture as a request of its own, shows the answer.
-"use strict";
+// Owns what becomes of pictures that come in: each a card and a request, four at a time; knows no card's inside.
+import { Card } from "./answer.js";
+import { Comparison } from "./compare.js";
+import { watchIntake } from "./intake.js";
+import { watchLive } from "./live.js";
+import { Snippets } from "./snippets.js";
+import { VitClient } from "./vit-client.js";
+import { byId, count, failure, percent, rows, scoreText } from "./words.js";
+import { Queue } from "./queue.js";
 
-const byId = (id) => document.getElementById(id);
-const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
-const ms = (value) => `${value.toFixed(1)} ms`;
-const meanings = {
-  sigmoid: "Each score is on its own: a picture may show several of the classes, or none.",
-  none: "The model's own numbers, not shares.",
-};
-let bound = "the threshold"; // until the model is known
+const AT_ONCE = 4;
+const LATER = [408, 429]; // of 4xx, those that a second try may mend
+const FEW = 12; // classes that are named at the top
+const FULL = 2; // answers that are shown with everything
+const client = new VitClient();
+const cards = new Set();
+const comparison = new Comparison(byId("comparison"), byId("compare-hint"));
+const snippets = new Snippets();
+const queue = new Queue(classify, AT_ONCE);
+const known = client.model().then(showModel, (error) => {
+  byId("model").textContent = failure(error);
+  return null;
+});
 
-async function fetchJson(url, options) {
+async function classify(card) {
+  if (!cards.has(card)) return; // removed while it waited
+  const { signal } = card; // after a stop the card has another
+  card.asking();
   try {
-    const response = await fetch(url, options);
-    return [response, await response.json()];
-  } catch {
-    throw new Error("The service cannot be reached.");
-  }
-}
-
-async function showModel() {
-  const { name, labels, parameters, precision, device, notice, threshold } = (await fetchJson("v1/model"))[1];
-  const millions = (parameters / 1e6).toFixed(1);
-  byId("model").textContent = `${name}: ${labels.length} classes, ${millions} million parameters, ${precision} on ${device}`;
-  say(byId("notice"), notice);
-  if (threshold) bound = percent(threshold);
-}
-
-function say(element, text) {
-  element.textContent = text ?? "";
-  element.hidden = !text;
-}
-
-async function ask(file) {
-  const article = byId("answer").content.firstElementChild.cloneNode(true);
-  const part = (selector) => article.querySelector(selector);
-  const picture = part("img");
-  picture.src = URL.createObjectURL(file);
-  picture.onload = () => URL.revokeObjectURL(picture.src);
-  picture.onerror = () => { URL.revokeObjectURL(picture.src); picture.removeAttribute("src"); };
-  part("h2").textContent = file.name;
-  byId("answers").prepend(article);
-  try {
-    const [response, answer] = await fetchJson("v1/classify", { method: "POST", body: file });
-    if (!response.ok) throw new Error(failure(response, answer));
-    part(".state").remove();
-    say(part(".scores"), meanings[answer.activation]);
-    part("ol").replaceChildren(...answer.predictions.map((prediction) => row(prediction, answer.activation)));
-    part(".timing").textContent = timing(answer);
-    if (answer.confidence === "low") say(part(".warning"), unsure());
+    const top = byId("top").value;
+    const answer = await client.classify(card.file, {
+      topK: top && Math.min(top, (await known)?.labels.length ?? top),
+      downscale: byId("shrink").checked,
+      signal,
+      onUploadProgress: (share) => card.sent(share),
+    });
+    card.answered(answer, await known);
+    const [best] = answer.predictions;
+    spoken(`${card.file.name}: ${best.label}, ${scoreText(best.score, answer.activation)}`);
   } catch (error) {
-    part(".state")?.remove();
-    say(part(".warning"), error.message);
+    if (signal.aborted) return;
+    card.failed(failure(error), error.status >= 400 && error.status < 500 && !LATER.includes(error.status));
+    spoken(`${card.file.name}: ${failure(error)}`);
+  } finally {
+    tally();
   }
 }
 
-function row({ label, score }, activation) {
-  const item = byId("prediction").content.firstElementChild.cloneNode(true);
-  item.querySelector(".label").textContent = label;
-  const number = activation === "none";
-  item.querySelector(".score").textContent = number ? Number(score.toPrecision(4)) : percent(score);
-  if (number) item.querySelector("meter").remove();
-  else item.querySelector("meter").value = score;
-  return item;
+function take(files) {
+  const fresh = files.map((file) => new Card(file, { client, comparison, remove, again }));
+  for (const card of fresh) cards.add(card);
+  for (const card of cards) card.part(".more").open = cards.size <= FULL;
+  byId("answers").prepend(...fresh.map((card) => card.element));
+  snippets.show(files[0].name, byId("top").value);
+  tally();
+  byId("results").scrollIntoView({ block: "start" });
+  queue.add(...fresh);
 }
 
-function timing({ timing_ms: t, batch_size: size, request_id: id }) {
-  const stages = `decode ${ms(t.decode)} · queue ${ms(t.queue)} · inference ${ms(t.inference)} · total ${ms(t.total)}`;
-  return `${stages} · batch of ${size} · request ${id}`;
+function again(card) {
+  card.waits();
+  queue.add(card);
+  tally();
 }
 
-function unsure() {
-  return `Low confidence: the best score is below ${bound}, above which 95\u00a0% of the model's answers to its ` +
-    "validation images were right. The picture may show none of its classes.";
+function remove(card) {
+  cards.delete(card);
+  card.close();
+  comparison.forget(card);
+  tally();
 }
 
-function failure(response, { error, code, request_id: id }) {
-  const again = response.headers.get("Retry-After");
-  return `${error} (${code}, request ${id})` + (again ? `; try again in ${again} s` : "");
+function stop() {
+  queue.stop();
+  for (const card of cards) if (!card.done) card.stopped();
+  tally();
 }
 
-const askAll = (files) => Array.from(files).forEach(ask);
-const drop = byId("drop");
-byId("files").onchange = ({ target }) => { askAll(target.files); target.value = ""; };
-document.onpaste = ({ clipboardData }) => askAll(clipboardData.files);
-document.ondragover = (event) => { event.preventDefault(); drop.classList.add("over"); };
-document.ondragleave = () => drop.classList.remove("over");
-document.ondrop = (event) => {
-  event.preventDefault();
-  drop.classList.remove("over");
-  askAll(event.dataTransfer.files);
-};
-byId("command").textContent = `curl --data-binary @photo.jpg ${new URL("v1/classify", location)}`;
-showModel().catch((error) => { byId("model").textContent = error.message; });
+function tally() {
+  const all = [...cards];
+  const done = all.filter((card) => card.done).length;
+  const failed = all.filter((card) => card.failure).length;
+  const busy = done < all.length;
+  byId("results").hidden = !all.length;
+  byId("answers").classList.toggle("many", all.length > FULL);
+  byId("progress").hidden = !busy || all.length < 2;
+  byId("progress").value = done / (all.length || 1);
+  byId("stop").hidden = !busy;
+  byId("tally").textContent =
+    (busy ? `${done} of ${count(all.length, "picture")}` : count(all.length, "picture")) +
+    (failed ? `, ${failed} failed` : "");
+}
+
+let sayAt = 0;
+/** For screen readers; of many answers in a row the last one of each second. */
+function spoken(text) {
+  clearTimeout(sayAt);
+  sayAt = setTimeout(() => {
+    byId("spoken").textContent = text;
+  }, 300);
+}
+
+function showModel(model) {
+  const { name, labels, parameters, precision, device, engine, preprocess, lanes, threshold, notice } = model;
+  const few = labels.length <= FEW ? `: ${labels.join(", ")}` : "";
+  byId("model").textContent = `This service knows ${count(labels.length, "class", "classes")}${few}.`;
+  byId("notice").textContent = notice ?? "";
+  byId("notice").hidden = !notice;
+  rows(byId("model-facts"), [
+    ["Name", name],
+    ["Parameters", parameters.toLocaleString("en", { notation: "compact", compactDisplay: "long" })],
+    ["Input", `${preprocess.width} × ${preprocess.height} pixels`],
+    ["Engine", engine],
+    ["Precision", precision],
+    ["Device", device],
+    ["Batches", `up to ${model.max_batch_size} images, ${lanes} at once`],
+    ["Confident from", threshold && percent(threshold)],
+  ]);
+  byId("class-count").textContent = count(labels.length, "class", "classes");
+  byId("class-names").textContent = labels.slice(0, 1000).join(" · ");
+  document.documentElement.dataset.explain = String(Boolean(model.capabilities?.explain?.length));
+  return model;
+}
+
+byId("stop").addEventListener("click", stop);
+byId("clear").addEventListener("click", () => {
+  queue.stop();
+  [...cards].forEach(remove);
+});
+watchIntake(take);
+watchLive();
+snippets.show();
