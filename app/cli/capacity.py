@@ -246,8 +246,9 @@ def _plot(path: Path, parts: list[dict[str, Any]], times: "ServiceTimes") -> Non
 
 
 def _measure(args: Namespace) -> int:
+    from app.cli.images import read_images
     from app.cli.options import read_settings
-    from app.cli.service_times import Subject, measure, read_images
+    from app.cli.service_times import Subject, measure
 
     if not 0.1 <= args.seconds <= 600:
         raise ArgumentError(None, f"--seconds is {args.seconds:g}, but it should be 0.1 … 600")

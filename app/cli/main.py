@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import app
-from app.cli import build, capacity, classify, convert, evaluate, inspect, models, quantize, serve, train
+from app.cli import bench, build, capacity, classify, convert, evaluate, inspect, models, quantize, serve, train
 from app.errors import VitServeError
 
 _DESCRIPTION: Final = "Serves Vision Transformers: a photograph goes in, the most likely classes come out."
@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "build": Command("make a model package that is served without torch", build.configure, build.run),
     "quantize": Command("make a model package in int8, with proof", quantize.configure, quantize.run),
     "capacity": Command("tell how many replicas a load needs, and what they cost", capacity.configure, capacity.run),
+    "bench": Command("load a server and tell its throughput and latency", bench.configure, bench.run),
     "inspect": Command("show what a model is made of and where it looks", inspect.configure, inspect.run),
     "models": Command("list what can be served and how to name it", models.configure, models.run),
 }

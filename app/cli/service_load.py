@@ -1,23 +1,30 @@
 """Owns a server as a process of its own and the clients that keep it busy; does not judge what comes of it."""
 
+import asyncio
 import http.client
 import json
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Final, NamedTuple
 
+import numpy as np
+import uvloop
+
 from app.errors import SetupError, printable
+from app.load.run import Load as Closed
+from app.load.run import run_load
+from app.load.target import Target
 
 Engine = tuple[str, str, int]  # engine, precision, lanes
 PATH: Final = "/v1/classify"
+_RAW: Final = [("Content-Type", "application/octet-stream")]
+_ANSWERS: Final = (200, 422)  # also to what is refused on purpose
 _HOST: Final = "127.0.0.1"
 _START_TIMEOUT_S: Final = 300.0
 _POLL_S: Final = 0.02
@@ -54,38 +61,16 @@ class LoadedServer:
 
     def load(self, connections: int, seconds: float, path: str) -> Load:
         """Connections that each send the next picture once the last is answered. Raises SetupError."""
-        latencies: list[list[float]] = [[] for _ in range(connections)]
-        until = time.monotonic() + seconds
-        clients = [
-            threading.Thread(target=self._client, args=(path, until, at, each)) for at, each in enumerate(latencies)
-        ]
-        before_s, started_at, cpu_at = self.cpu_s(), time.monotonic(), time.process_time()
-        for client in clients:
-            client.start()
-        for client in clients:
-            client.join()
-        passed_s, used_s = time.monotonic() - started_at, time.process_time() - cpu_at
+        target = Target(_HOST, self.port, path, tls=None)
+        requests = [target.request("POST", _RAW, body) for body in self._bodies]
+        before_s = self.cpu_s()
+        run = uvloop.run(run_load(target, requests, Closed(seconds, 0.0, connections), asyncio.Event()))
         served_s = self.cpu_s() - before_s
-        every = [latency for each in latencies for latency in each]
-        if not every:
+        took_s = (run.rows.ended - run.rows.sent)[np.isin(run.rows.code, _ANSWERS)]
+        if not len(took_s):
             raise SetupError("the server that was to be measured gave no answer; `vit-serve serve` tells why")
-        return Load(len(every) / passed_s, served_s / len(every), used_s / passed_s, statistics.median(every))
-
-    def _client(self, path: str, until: float, at: int, latencies: list[float]) -> None:
-        connection = http.client.HTTPConnection(_HOST, self.port, timeout=30)
-        try:
-            while (sent_at := time.monotonic()) < until:
-                body = self._bodies[at % len(self._bodies)]
-                at += 1
-                connection.request("POST", path, body, {"Content-Type": "application/octet-stream"})
-                answer = connection.getresponse()
-                answer.read()
-                if answer.status in (200, 422):
-                    latencies.append(time.monotonic() - sent_at)
-        except (OSError, http.client.HTTPException):
-            return  # what was answered until then counts
-        finally:
-            connection.close()
+        rate = len(took_s) / (run.end - run.begin)
+        return Load(rate, served_s / len(took_s), run.cpu_share, float(np.median(took_s)))
 
     def _get(self, path: str) -> tuple[int, str]:
         connection = http.client.HTTPConnection(_HOST, self.port, timeout=30)

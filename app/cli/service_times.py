@@ -4,13 +4,11 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from app import graphs
 from app.capacity.fit import Closed, fitted
 from app.capacity.times import Points, ServiceTimes
 from app.cli.service_load import PATH, Engine, serving
@@ -19,7 +17,7 @@ from app.engine.allowance import allowed_cores
 from app.engine.choose import open_model
 from app.engine.client import Runner
 from app.engine.opened import Opened, Wish
-from app.errors import SetupError, printable
+from app.errors import SetupError
 from app.imaging.price import DecodeLimits
 from app.imaging.resample import preprocess
 from app.settings import Settings
@@ -31,8 +29,6 @@ _FULL: Final = 3  # clients for each place in a batch: one batch runs, one waits
 _PATIENT_MS: Final = 60_000.0  # they are not to be refused
 _WARM_S: Final = 1.0
 _ALL_SIZES: Final = 16  # batches up to which every size is measured; beyond it powers of two
-_MOST_IMAGES: Final = 100
-_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif")
 _UNDISTURBED: Final = 0.25  # quantile of times at which other work on the machine has not lengthened them
 
 
@@ -187,19 +183,3 @@ def _batch(runner: Runner, size: int, alone: bool, seconds: float) -> tuple[Numb
         walls.append(time.perf_counter() - started_at)
         cpus.append(time.process_time() - cpu_at)
     return np.array(walls), np.array(cpus)
-
-
-def read_images(folder: Path | None) -> tuple[bytes, ...]:
-    """The pictures of a folder, 100 at most; without one, the photographs that come with the package.
-
-    Raises SetupError if there are none or one cannot be read.
-    """
-    place = folder or Path(graphs.__file__).parent / "photographs"
-    try:
-        files = [file for file in sorted(place.rglob("*")) if file.suffix.lower() in _SUFFIXES and file.is_file()]
-        bodies = tuple(file.read_bytes() for file in files[:_MOST_IMAGES])
-    except OSError as error:
-        raise SetupError(printable(f"{place}: it cannot be read: {error.strerror}")) from error
-    if not bodies:
-        raise SetupError(printable(f"{place}: there are no images in it"))
-    return bodies

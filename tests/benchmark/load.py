@@ -70,7 +70,9 @@ def closed_loop(target: Target, connections: int, seconds: int) -> dict[str, Any
     choice = closed_loop_generator()
     wrk = shutil.which("wrk")
     if choice == "ours" or (choice == "auto" and wrk is None):
-        return {**_ours("closed", target, seconds, "--connections", str(connections)), "generator": "ours"}
+        ours = bench(target, seconds, "--connections", str(connections), "--warm-up", "0")
+        errors = ours["errors"] + ours["timeouts"]
+        return {**ours, "errors": errors, "requests_per_s": ours["ok"] / seconds, "generator": "ours"}
     if wrk is None:
         raise RuntimeError("BENCH_GENERATOR asks for wrk, which is not installed")
     command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(_SCRIPT)]
@@ -80,17 +82,42 @@ def closed_loop(target: Target, connections: int, seconds: int) -> dict[str, Any
     return {**figures, "cpu_share": cpu_share, "generator": "wrk"}
 
 
-def open_loop(target: Target, rate: float, seconds: float, deadline_s: float, seed: int) -> dict[str, Any]:
+def open_loop(
+    target: Target, rate: float, seconds: float, deadline_s: float, seed: int, warm_up_s: float | None = None
+) -> dict[str, Any]:
     """Poisson arrivals at `rate` per second that give up `deadline_s` after their scheduled arrival.
 
-    Gives offered (arrivals per second), goodput (answers in time per second, without the first deadline's ramp), ok,
-    p50_ms and p99_ms of those, refused (503), timeouts, errors, recovery_s (None: not within 15 s), lag_p99_ms and
-    cpu_share of the generator.
+    What arrives in the first `warm_up_s`, the deadline if not given, does not count: until then the server's queue is
+    still growing. Gives sent, offered (arrivals per second), goodput (answers in time per second), ok, p50_ms and
+    p99_ms of those, refused (503), timeouts, errors, recovery_s (None: not within 15 s), lag_p99_ms and cpu_share of
+    the generator.
     """
-    arguments = ["--rate", str(rate), "--deadline-s", str(deadline_s), "--seed", str(seed)]
-    return _ours("open", target, seconds, *arguments)
+    warm_up_s = deadline_s if warm_up_s is None else warm_up_s
+    arrivals = ["--rate", str(rate), "--seed", str(seed), "--warm-up", str(warm_up_s)]
+    figures = bench(target, seconds, *arrivals, "--timeout-s", str(deadline_s), "--connections", "10000")
+    return {**figures, "rate": rate, "offered": figures["sent"] / seconds, "goodput": figures["throughput_per_s"]}
 
 
-def _ours(loop: str, target: Target, seconds: float, *arguments: str) -> dict[str, Any]:
-    where = ["--port", str(target.port), "--path", PATH, "--folder", str(target.folder), "--seconds", str(seconds)]
-    return run_module("generator", seconds, loop, *where, *arguments)
+def bench(target: Target, seconds: float, *arguments: str) -> dict[str, Any]:
+    """What `vit-serve bench` measures, by the names of the functions above. Raises RuntimeError."""
+    what = [f"http://127.0.0.1:{target.port}{PATH}", "--images", str(target.folder), "--seconds", str(seconds)]
+    output, _ = run_child([sys.executable, "-m", "app", "bench", *what, "--json", "-", *arguments], seconds)
+    run = json.loads(output)["run"]
+    latency, late, errors = run["latency_ms"] or {}, run["late_ms"] or {}, run["errors"]
+    timeouts = errors.pop("timeout", 0)
+    refused = run["statuses"].pop("503", 0)
+    others = {**run["statuses"], **errors}
+    return {
+        "ok": run["answered"],
+        "sent": run["sent"],
+        "throughput_per_s": run["throughput_per_s"],
+        "p50_ms": latency.get("p50"),
+        "p99_ms": latency.get("p99"),
+        "refused": refused,
+        "timeouts": timeouts,
+        "errors": sum(others.values()),
+        "kinds_of_errors": others,
+        "recovery_s": run["recovery_s"],
+        "lag_p99_ms": late.get("p99"),
+        "cpu_share": run["cpu_share"],
+    }

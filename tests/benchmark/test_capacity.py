@@ -6,11 +6,12 @@ compared is what follows from those times, throughput, latency and refusals when
 several rounds the median, so that a stall of the machine does not count.
 """
 
-import random
+import itertools
 import statistics
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import pytest
 
 from app.capacity.fit import Closed, fitted
@@ -18,8 +19,9 @@ from app.capacity.replica import Replica
 from app.capacity.times import ServiceTimes
 from app.cli.service_load import serving
 from app.cli.service_times import Subject, measure
+from app.load.figures import percentile
+from app.load.open_loop import poisson
 from app.settings import Settings
-from tests.benchmark.generator import percentile_ms
 from tests.benchmark.load import Target, closed_loop, open_loop
 from tests.benchmark.options import TINY, seconds
 from tests.benchmark.report import Report, Table
@@ -114,18 +116,18 @@ def _mean(one: Closed, other: Closed) -> Closed:
 
 
 def _open(target: Target, rate: float, seed: int) -> dict[str, Any]:
-    figures = open_loop(target, rate, _open_s(), _DEADLINE_S, seed)
+    figures = open_loop(target, rate, _open_s(), _DEADLINE_S, seed, warm_up_s=0)
     assert figures["errors"] == 0, figures
     return figures
 
 
 def _open_s() -> float:
-    return float(seconds())
+    return seconds() + _DEADLINE_S
 
 
 def _figures(run: dict[str, Any]) -> dict[str, float]:
     return {
-        "answered_per_s": run["ok"] / (_open_s() + _DEADLINE_S),
+        "answered_per_s": run["ok"] / _open_s(),
         "p50_ms": run["p50_ms"],
         "p99_ms": run["p99_ms"],
         "refused_share": run["refused"] / run["sent"],
@@ -133,14 +135,13 @@ def _figures(run: dict[str, Any]) -> dict[str, float]:
 
 
 def _simulate(times: ServiceTimes, rate: float, seed: int, generator_cores: float) -> dict[str, float]:
-    """The same arrivals as `OpenLoop.run` sends, on the cores that the generator leaves over."""
-    lasts_s = _open_s() + _DEADLINE_S
-    chance, arrivals, at = random.Random(seed), list[float](), 0.0
-    while (at := at + chance.expovariate(rate)) < lasts_s:
-        arrivals.append(at)
+    """The same arrivals as the open loop sends, on the cores that the generator leaves over."""
+    lasts_s = _open_s()
+    arrivals = list(itertools.takewhile(lambda at: at < lasts_s, poisson(rate, seed)))
     replica = Replica(times.model_copy(update={"cores": times.cores - generator_cores}), seed)
     replica.advance(lasts_s + _FLUSH_S, arrivals)
     did = replica.take()
-    p50_ms, p99_ms = (percentile_ms(did.latencies_s, share) or 0.0 for share in (0.5, 0.99))
+    ascending = np.sort(did.latencies_s)
+    p50_ms, p99_ms = (1000 * percentile(ascending, share) for share in (0.5, 0.99))
     answered, refused = len(did.latencies_s) / lasts_s, did.refused / len(arrivals)
     return {"answered_per_s": answered, "p50_ms": p50_ms, "p99_ms": p99_ms, "refused_share": refused}
