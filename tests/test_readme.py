@@ -96,6 +96,13 @@ def test_the_command_line_and_the_library_agree(place: Path) -> None:
     assert run(f"PYTHONPATH={ROOT} {sys.executable} example.py", place).strip() == "cat"
 
 
+def test_the_load_generator_makes_its_report(place: Path, embedded: Server) -> None:
+    [bench] = [c for c in COMMANDS if " bench " in c]
+    command = bench.replace(".venv/bin", str(BIN)).replace("localhost:8000", f"localhost:{embedded.port}")
+    assert "p99" in run(command.replace("--seconds 10", "--seconds 1"), place)
+    assert "<svg" in (place / "report.html").read_text(encoding="utf-8")
+
+
 def test_inspecting_draws(place: Path) -> None:
     [inspect] = [c for c in COMMANDS if " inspect " in c]
     assert "patch_embed.proj" in run(inspect.replace(".venv/bin", str(BIN)), place)
