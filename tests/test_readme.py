@@ -89,8 +89,16 @@ def test_training_and_serving_the_result(place: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_line_and_the_library_agree(place: Path) -> None:
-    [classify] = [c for c in COMMANDS if " classify " in c]
-    assert "cat" in run(classify.replace(".venv/bin", str(BIN)), place)
+    classify, many = (c.replace(".venv/bin", str(BIN)) for c in COMMANDS if " classify " in c)
+    assert "cat" in run(classify, place)
+    (place / "photos").mkdir()
+    (place / "more/less").mkdir(parents=True)
+    for copy in ("photos/1.jpg", "more/2.jpg", "more/less/3.jpg"):
+        (place / copy).write_bytes((place / "photo.jpg").read_bytes())
+    run("tar -cf shards.tar -C photos 1.jpg", place)
+    for _ in range(2):  # the second time there is nothing to do
+        run(many, place)
+        assert (place / "answers.jsonl").read_text().count('"label": "cat"') == 4
     [code] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     (place / "example.py").write_text(code)
     assert run(f"PYTHONPATH={ROOT} {sys.executable} example.py", place).strip() == "cat"

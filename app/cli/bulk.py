@@ -2,28 +2,23 @@
 
 import os
 import sys
-import time
 from argparse import ArgumentError, ArgumentParser, Namespace
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from app.distributed.bulk import Progress
-
-_LINE_EVERY_S: Final = 10.0
 
 
 def configure(parser: ArgumentParser) -> None:
     """Adds the options."""
     group = parser.add_argument_group(
         "many machines (the extra `ray`)",
-        "With --ray a PATH may also be a .tar archive, a .parquet table, or a URL such as s3://bucket/folder; a * fits "
-        "anything. Each image becomes one row of the Parquet files in --out, also one that cannot be classified, which "
-        "has a code. The same command again does only what is missing.",
+        "With --ray a PATH is a file, a folder, a .tar archive, a .parquet table, or a URL such as s3://bucket/folder; "
+        "a * fits anything. --out is then a folder that all nodes see, or a URL: each image becomes one row of the "
+        "Parquet files in it. The same command again does only what is missing.",
     )
     group.add_argument("--ray", metavar="ADDRESS", help="of a Ray cluster: HOST:PORT, auto, or local to start one here")
-    group.add_argument("--out", metavar="FOLDER", help="where rows go: a folder that all nodes see, or a URL")
-    group.add_argument("--image-column", metavar="NAME", help="column of Parquet tables that has the image; image")
     group.add_argument("--shard-images", type=_count, metavar="N", help="images in a file of rows, about; 1000")
     group.add_argument("--workers", type=_count, metavar="N", help="processes with a model; as many as there is room")
     group.add_argument(
@@ -34,13 +29,16 @@ def configure(parser: ArgumentParser) -> None:
 def check(args: Namespace) -> bool:
     """Whether it is a bulk run. Raises ArgumentError where options contradict."""
     if args.ray is None:
-        for name in ("out", "image_column", "shard_images", "workers", "worker_cpus"):
+        for name in ("shard_images", "workers", "worker_cpus"):
             if getattr(args, name) is not None:
                 raise ArgumentError(None, f"--{name.replace('_', '-')} goes with --ray")
         return False
     if args.out is None:
         raise ArgumentError(None, "--ray needs --out, the folder that results go to")
-    if args.format != "table":
+    for name in ("from_list", "null", "url", "resume", "retry_failed"):
+        if getattr(args, name):
+            raise ArgumentError(None, f"--{name.replace('_', '-')} goes without --ray")
+    if args.format not in (None, "parquet"):
         raise ArgumentError(None, f"--format {args.format} goes without --ray, which writes Parquet")
     if "-" in args.paths:
         raise ArgumentError(None, "- is standard input of this machine: give --ray files, folders or URLs")
@@ -81,20 +79,18 @@ def run(args: Namespace, **overrides: Any) -> int:
 
 
 def _listener() -> "Callable[[Progress], None]":
-    """Rewrites a line where somebody watches; else adds one every ten seconds."""
-    watched, told_at = sys.stderr.isatty(), time.monotonic()
+    from app.cli.progress import Line
+
+    line = Line()
 
     def listen(progress: "Progress") -> None:
-        nonlocal told_at
-        line = (
-            f"{progress.done} of {progress.shards} files, {progress.images:,} images, "
-            f"{progress.images_per_s:,.0f} images/s, {progress.failed:,} without an answer"
-        )
-        if watched:
-            sys.stderr.write(f"\r{line}\x1b[K" + ("\n" if progress.done == progress.shards else ""))
-        elif (now := time.monotonic()) - told_at >= _LINE_EVERY_S:
-            told_at = now
-            sys.stderr.write(f"{line}\n")
+        if progress.done == progress.shards:
+            line.clear()
+        elif line.is_due():
+            line.tell(
+                f"{progress.done} of {progress.shards} files, {progress.images:,} images, "
+                f"{progress.images_per_s:,.0f} images/s, {progress.failed:,} without an answer"
+            )
 
     return listen
 

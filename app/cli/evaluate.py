@@ -8,20 +8,21 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from app.errors import DatasetError, SetupError
 
 if TYPE_CHECKING:
-    from app.cli.classify import Door
     from app.cli.evaluation import Evaluated
     from app.cli.results import Result
+    from app.domain import Classification
     from app.settings import Settings
     from app.training.dataset import ImageFiles
     from app.training.measure import Answered
 
 _DAY_MS: Final = 86_400_000.0
 _IN_FLIGHT: Final = 32
+_READERS: Final = 8
 _ALL_SCORES: Final = 100  # classes up to which every score is asked for, so that the log loss is known
 _DESCRIPTION: Final = (
     "Measures a model on images whose classes are known: DATA is a folder or zip with one folder for each class, named "
@@ -30,10 +31,18 @@ _DESCRIPTION: Final = (
 )
 
 
+class Door(Protocol):
+    """Whatever classifies: a model in this process, or a server."""
+
+    async def classify(self, data: bytes, *, top_k: int) -> "Classification":
+        """The best `top_k` classes. Raises VitServeError."""
+        ...
+
+
 class Model(NamedTuple):
     """A door, and what is behind it."""
 
-    door: "Door"
+    door: Door
     name: str
     labels: tuple[str, ...]
 
@@ -173,22 +182,35 @@ def _few(names: Sequence[str]) -> str:
 
 
 async def _ask(model: Model, files: "ImageFiles", names: Sequence[str]) -> "list[Result]":
-    from app.cli.classify import Source, classify_in_order
+    from app.bulk.answers import answer_in_order
+    from app.bulk.images import Image
+    from app.bulk.threads import Daemons
     from app.cli.progress import file_progress
+    from app.cli.results import Result
 
     top_k = len(model.labels) if len(model.labels) <= _ALL_SCORES else 5
-    sources = [Source(name, partial(files.read, name)) for name in names]
+    images = (Image(name, name, partial(_read, files, name)) for name in names)
     results = []
-    with file_progress(len(sources), "evaluating") as advance:
-        async for result in classify_in_order(model.door, sources, top_k, _IN_FLIGHT):
-            results.append(result)
+    with file_progress(len(names), "evaluating") as advance, Daemons(_READERS) as threads:
+        ask = partial(model.door.classify, top_k=top_k)
+        async for image, outcome in answer_in_order(images, ask, _IN_FLIGHT, threads):
+            results.append(Result(image.id, outcome))
             advance()
     return results
 
 
+def _read(files: "ImageFiles", name: str) -> bytes:
+    from app.bulk.images import Unreadable
+
+    try:
+        return files.read(name)
+    except DatasetError as error:
+        raise Unreadable(str(error)) from error
+
+
 def _sort(results: "Sequence[Result]", truths: dict[str, int | None]) -> "tuple[list[Answered], list[tuple[str, str]]]":
     """(answers, failures as file and reason)."""
-    from app.cli.results import Failure
+    from app.bulk.answers import Failure
     from app.training.measure import Answered
 
     answers, failures = [], []

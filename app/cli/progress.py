@@ -1,6 +1,8 @@
 """Owns progress bars on stderr, and plain lines where no terminal is; does not know commands' work."""
 
 import sys
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
@@ -13,6 +15,84 @@ if TYPE_CHECKING:
     from app.training.run import Listener, LoadReport
 
 _MANY: Final = 20  # files from which on a bar is worth its line
+_LINE_EVERY_S: Final = 10.0
+_REWRITTEN_EVERY_S: Final = 0.25
+
+
+class Line:
+    """One line on stderr, rewritten where somebody watches; else, every ten seconds, one more."""
+
+    def __init__(self) -> None:
+        self._watched, self._told_at, self._shown = sys.stderr.isatty(), monotonic(), False
+
+    def is_due(self) -> bool:
+        """Whether it is time to tell more."""
+        return monotonic() - self._told_at >= (_REWRITTEN_EVERY_S if self._watched else _LINE_EVERY_S)
+
+    def tell(self, text: str) -> None:
+        """Shows it."""
+        self._told_at, self._shown = monotonic(), self._watched
+        sys.stderr.write(f"\r{text}\x1b[K" if self._watched else f"{text}\n")
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Leaves the terminal to others."""
+        if self._shown:
+            self._shown = False
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+class Tally:
+    """How far a run through very many images is. `count`, in a thread, says how many there are, None: nobody knows."""
+
+    def __init__(self, count: Callable[[], int | None]) -> None:
+        self.done = self.skipped = 0
+        self.failures = Counter[str]()
+        self.line = Line()
+        self._count, self._counting = count, False
+        self._total: int | None = None
+        self._began_at = monotonic()
+
+    def add(self, code: str | None) -> None:
+        """One more, `code` where it has no answer; tells of it when it is time."""
+        self.done += 1
+        if code is not None:
+            self.failures[code] += 1
+        if self.line.is_due():
+            if not self._counting:
+                self._counting = True
+                threading.Thread(target=self._find_total, name="count", daemon=True).start()
+            self.line.tell(self.told())
+
+    def told(self) -> str:
+        """Everything in a line."""
+        done, total = self.done + self.skipped, self._total
+        known = total is not None and total >= done
+        parts = [f"{done:,} of {total:,} images" if known else f"{done:,} images", f"{self.per_s:,.0f} images/s"]
+        if known and total is not None:
+            parts.append(f"{duration((total - done) / self.per_s)} left")
+        return ", ".join(parts + ([f"without an answer: {self.causes()}"] if self.failures else []))
+
+    def causes(self) -> str:
+        """Numbers of failures by code, the most first."""
+        return ", ".join(f"{number:,} {code}" for code, number in self.failures.most_common())
+
+    @property
+    def per_s(self) -> float:
+        """Images a second, of this run."""
+        return self.done / max(monotonic() - self._began_at, 1e-6)
+
+    def _find_total(self) -> None:
+        self._total = self._count()
+
+
+def duration(seconds: float) -> str:
+    """Two units at most."""
+    minutes, hours = divmod(round(seconds), 60)[0], round(seconds) // 3600
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min {round(seconds) % 60} s" if minutes else f"{round(seconds)} s"
 
 
 @contextmanager

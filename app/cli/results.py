@@ -1,6 +1,7 @@
 """Owns how answers are written for people and programs; does not compute any."""
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -8,17 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.api.answer import result_document
+from app.bulk.answers import Failure
 from app.domain import Activation, Classification
 
+CSV_HEAD: Final = ("path", "rank", "label", "index", "score", "code", "error")
 _NO_TERMINAL_COLUMNS: Final = 1000  # tables are as wide as their content, and a file need not be cut to a screen
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why one image has no answer: a sentence, and a stable code."""
-
-    error: str
-    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +24,16 @@ class Result:
     outcome: Classification | Failure
 
 
-def write_json(results: Sequence[Result]) -> None:
-    """One array of objects as the HTTP interface answers them, with the path added."""
-    write_json_value([{"path": result.path, **_as_http(result.outcome)} for result in results])
+def document(result: Result) -> dict[str, Any]:
+    """As the HTTP interface answers, with the path before it."""
+    outcome = result.outcome
+    told = {"error": outcome.error, "code": outcome.code} if isinstance(outcome, Failure) else result_document(outcome)
+    return {"path": result.path, **told}
+
+
+def json_line(value: Any) -> str:
+    """One JSON value in one line."""
+    return json.dumps(value, ensure_ascii=False) + "\n"
 
 
 def write_json_value(value: Any) -> None:
@@ -39,17 +41,25 @@ def write_json_value(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
-def write_csv(results: Sequence[Result]) -> None:
-    """One row a prediction; an image that failed has one row without rank, with code and error at its end."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(("path", "rank", "label", "index", "score", "code", "error"))
-    for result in results:
-        if isinstance(result.outcome, Failure):
-            writer.writerow((result.path, "", "", "", "", result.outcome.code, result.outcome.error))
-            continue
-        digits = ".9g" if result.outcome.activation == "none" else ".6f"
-        for rank, p in enumerate(result.outcome.predictions, start=1):
-            writer.writerow((result.path, rank, p.label, p.index, f"{p.score:{digits}}", "", ""))
+def csv_lines(result: Result) -> str:
+    """One row a prediction, as in `CSV_HEAD`; an image that failed has one without rank, with code and error."""
+    outcome = result.outcome
+    if isinstance(outcome, Failure):
+        return csv_text([(result.path, "", "", "", "", outcome.code, outcome.error)])
+    digits = ".9g" if outcome.activation == "none" else ".6f"
+    return csv_text(
+        [
+            (result.path, rank, p.label, p.index, f"{p.score:{digits}}", "", "")
+            for rank, p in enumerate(outcome.predictions, start=1)
+        ]
+    )
+
+
+def csv_text(rows: Sequence[Sequence[object]]) -> str:
+    """Rows as comma separated values."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def write_table(results: Sequence[Result]) -> None:
@@ -84,9 +94,3 @@ def write_rows(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequ
 
 def _score(score: float, activation: Activation) -> str:
     return f"{score:.4g}" if activation == "none" else f"{100 * score:.1f} %"
-
-
-def _as_http(outcome: Classification | Failure) -> dict[str, Any]:
-    if isinstance(outcome, Failure):
-        return {"error": outcome.error, "code": outcome.code}
-    return result_document(outcome)

@@ -9,12 +9,12 @@ from typing import Any, Final, Literal
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 
+from app.bulk.folders import TARS
 from app.distributed.places import Place, place
 from app.errors import DatasetError, printable
 from app.imaging.files import is_image
 
 Kind = Literal["files", "tar", "parquet"]
-_ARCHIVES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _FOOTERS_AT_ONCE: Final = 16
 
 
@@ -128,7 +128,7 @@ def _below(root: Place) -> Iterator[Unit]:
 
 def _kind(name: str) -> Kind | None:
     lower = name.lower()
-    if lower.endswith(_ARCHIVES):
+    if lower.endswith(TARS):
         return "tar"
     if lower.endswith(".parquet"):
         return "parquet"

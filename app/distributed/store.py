@@ -18,27 +18,13 @@ from typing import Any, Final
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 
+from app.bulk.row_table import SCHEMA
 from app.distributed.places import Place
 from app.distributed.plan import Shard
 from app.errors import SetupError, printable
 
 _RUN: Final = "_run.json"
 _PLAN: Final = "_plan"
-_PREDICTION: Final = arrow.struct(
-    [("label", arrow.string()), ("index", arrow.int32()), ("score", arrow.float32()), ("id", arrow.string())]
-)
-SCHEMA: Final = arrow.schema(
-    [
-        arrow.field("id", arrow.string(), nullable=False),
-        arrow.field("source", arrow.string(), nullable=False),
-        ("member", arrow.string()),
-        ("row", arrow.int64()),
-        ("predictions", arrow.list_(_PREDICTION)),
-        ("confidence", arrow.string()),
-        ("code", arrow.string()),
-        ("error", arrow.string()),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Owns which files are pictures, by their names, and finding them in a folder; does not open any."""
 
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final, NoReturn
 
 from app.errors import DatasetError
@@ -35,12 +35,12 @@ def list_files(folder: Path) -> list[str]:
 
 def is_image(name: str) -> bool:
     """By suffix; what macOS and editors leave behind (`__MACOSX/._cat.jpg`) is none."""
-    return PurePosixPath(name).suffix.lower() in _SUFFIXES and not is_hidden(name)
+    return os.path.splitext(name)[1].lower() in _SUFFIXES and not is_hidden(name)
 
 
 def is_hidden(name: str) -> bool:
     """Whether a part of the path begins as what macOS and editors leave behind."""
-    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+    return any(part.startswith((".", "__MACOSX")) for part in name.split("/") if part != ".")
 
 
 def _unreadable(error: OSError) -> NoReturn:

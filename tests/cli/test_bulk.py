@@ -10,10 +10,12 @@ from tests.cli.conftest import Command
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("a.png", "--out", "x"), "--out goes with --ray"),
+        (("a.png", "--shard-images", "2"), "--shard-images goes with --ray"),
         (("a.png", "--worker-cpus", "2"), "--worker-cpus goes with --ray"),
         (("a.png", "--ray", "local"), "--ray needs --out"),
         (("a.png", "--ray", "local", "--out", "x", "--format", "csv"), "--format csv goes without --ray"),
+        (("a.png", "--ray", "local", "--out", "x", "--resume"), "--resume goes without --ray"),
+        (("a.png", "--ray", "local", "--out", "x", "--url", "http://y"), "--url goes without --ray"),
         (("-", "--ray", "local", "--out", "x"), "standard input of this machine"),
         (("a.png", "--ray", "local", "--out", "x", "--workers", "0"), "invalid number of at least 1 value: '0'"),
     ],

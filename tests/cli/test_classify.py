@@ -1,24 +1,19 @@
 """Owns the tests of cli/classify.py."""
 
-import asyncio
 import csv
 import io
 import json
+import os
 import sys
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
 
-from app.classifier import Classifier
-from app.cli.classify import Source, classify_in_order
+from app.bulk.row_table import read_rows
 from app.cli.main import main
-from app.cli.results import Failure, Result
-from app.domain import Classification, Timing
-from app.errors import CorruptImage, Overloaded
+from tests.bulk.archives import make_zip, tar
 from tests.cli.conftest import LABELS, Command
+from tests.distributed.pictures import save_table
 from tests.training.pictures import plain, write_files
 
 
@@ -62,12 +57,17 @@ def test_bad_files_are_reported_and_do_not_stop_the_others(classify, pictures: P
     codes = ["corrupt_image", "empty_body", "not_an_image", "unreadable_file", "no_images", None]
     assert [a.get("code") for a in answers] == codes
     assert "predictions" in answers[-1]
-    assert err == "vit-serve classify: 5 of 6 images could not be classified\n"
+    assert err == (
+        "vit-serve classify: 5 of 6 images could not be classified: 1 corrupt_image, 1 empty_body, 1 not_an_image, "
+        "1 unreadable_file, 1 no_images\n"
+    )
 
 
-def test_one_image_from_standard_input(classify, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(plain(200))))
-    code, out, _ = classify("-", "--format", "json")
+def test_one_image_from_standard_input(classify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "one").write_bytes(plain(200))
+    with (tmp_path / "one").open("rb") as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        code, out, _ = classify("-", "--format", "json")
     assert code == 0
     (answer,) = json.loads(out)
     assert answer["path"] == "-"
@@ -78,6 +78,43 @@ def test_the_table_is_the_default(classify, pictures: Path):
     _, out, _ = classify(pictures / "lying" / "001.png", "--top-k", "2")
     assert out.splitlines()[0].split() == ["file", "label", "score", "ms"]
     assert len(out.splitlines()) == 4
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_every_kind_of_input_to_every_kind_of_file(classify, tmp_path: Path, form: str):
+    folder = write_files(tmp_path / "in", {"1.png": plain(1), "2\n.png": plain(2), "bad.png": b"no picture"})
+    (folder / os.fsdecode(b"3\xff.png")).write_bytes(plain(3))
+    (folder / "4.tar.xz").write_bytes(tar([("x.png", plain(4)), ("link.png", b"")], "w:xz"))
+    (folder / "5.zip").write_bytes(make_zip([("x.png", plain(5)), ("y.txt", b"")]))
+    save_table(folder / "6.parquet", [plain(6), None])
+    (tmp_path / "list").write_bytes(b"\0".join(os.fsencode(path) for path in (folder, folder / "1.png")))
+    out = tmp_path / f"out.{form}"
+    command = ("--from-list", tmp_path / "list", "--null", "--out", out, "--top-k", "2", "--resume")
+    code, shown, told = classify(*command)
+    assert (code, shown) == (1, "")
+    assert told.startswith(f"{out}: 9 images, 1 were there or named before, ")
+    assert told.endswith("of 9 images could not be classified: 2 empty_body, 1 not_an_image\n")
+    rows = {
+        "jsonl": lambda: [json.loads(line) for line in out.read_text().splitlines()],
+        "csv": lambda: list(csv.DictReader(io.StringIO(out.read_bytes().decode(), newline=""))),
+        "parquet": lambda: [row | {"path": row["id"]} for row in read_rows(str(out))],
+    }[form]()
+    codes = {str(Path(row["path"]).relative_to(folder)): row.get("code") or None for row in rows}
+    assert codes == {
+        "1.png": None,
+        "2\n.png": None,
+        "3\\xff.png": None,
+        "4.tar.xz#x.png": None,
+        "4.tar.xz#link.png": "empty_body",
+        "5.zip#x.png": None,
+        "6.parquet#0": None,
+        "6.parquet#1": "empty_body",
+        "bad.png": "not_an_image",
+    }
+    assert list(codes) == sorted(codes, key=lambda name: name.replace("#link", "#x~"))
+    before = out.read_bytes()
+    assert classify(*command)[:2] == (0, "")
+    assert out.read_bytes() == before
 
 
 @pytest.mark.parametrize("top_k", ["0", "4", "-1"])
@@ -108,88 +145,3 @@ def test_a_missing_model_is_one_line(vit_serve: Command, pictures: Path):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("vit-serve: error: 'nowhere' is neither")
     assert done.stderr.count("\n") == 1
-
-
-class FakeClassifier:
-    """Answers by the first byte: its number of event loop turns to take; remembers how many were at work at once."""
-
-    def __init__(self, refusals: int = 0) -> None:
-        self.working = self.most = self.calls = 0
-        self.refusals = refusals
-
-    async def classify(self, data: bytes, *, top_k: int) -> Classification:
-        self.calls += 1
-        if self.refusals:
-            self.refusals -= 1
-            raise Overloaded("full", retry_after_s=0.0)
-        self.working += 1
-        self.most = max(self.most, self.working)
-        for _ in range(data[0]):
-            await asyncio.sleep(0)
-        self.working -= 1
-        if data[0] == 13:
-            raise CorruptImage("unlucky")
-        return Classification(str(data[0]), (), Timing(0, 0, 0, 0), 1)
-
-
-class EndlessClassifier(FakeClassifier):
-    """Never answers; `busy` is set once four images are at work."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.busy = asyncio.Event()
-
-    async def classify(self, data: bytes, *, top_k: int) -> Classification:
-        self.working += 1
-        if self.working == 4:
-            self.busy.set()
-        await asyncio.Event().wait()
-        raise AssertionError
-
-
-async def collect(fake: FakeClassifier, numbers: list[int], in_flight: int) -> list[Result]:
-    sources = [Source(str(n), partial(bytes, [n])) for n in numbers]
-    return [r async for r in classify_in_order(cast(Classifier, fake), sources, 1, in_flight)]
-
-
-async def test_results_keep_their_order_whatever_finishes_first():
-    numbers = [40, 1, 30, 13, 2, 20, 3]
-    results = await collect(FakeClassifier(), numbers, in_flight=4)
-    assert [int(r.path) for r in results] == numbers
-    assert [r.outcome.model for r in results if isinstance(r.outcome, Classification)] == [
-        "40",
-        "1",
-        "30",
-        "2",
-        "20",
-        "3",
-    ]
-    assert results[3].outcome == Failure("unlucky", "corrupt_image")
-
-
-async def test_no_more_are_at_work_than_allowed():
-    fake = FakeClassifier()
-    await collect(fake, [5] * 40, in_flight=6)
-    assert fake.most == 6
-    assert fake.working == 0
-
-
-async def test_a_full_queue_is_tried_again_later():
-    fake = FakeClassifier(refusals=3)
-    results = await collect(fake, [1, 2], in_flight=2)
-    assert [r.outcome.model for r in results if isinstance(r.outcome, Classification)] == ["1", "2"]
-    assert fake.calls == 5
-
-
-async def test_work_that_nobody_waits_for_is_cancelled():
-    fake = EndlessClassifier()
-    before = asyncio.all_tasks()
-    sources = [Source(str(n), partial(bytes, [n])) for n in range(4)]
-    results = classify_in_order(cast(Classifier, fake), sources, 1, 4)
-    task = asyncio.ensure_future(anext(results))
-    await fake.busy.wait()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    for _ in range(10):  # a task that is cancelled ends within a few turns
-        await asyncio.sleep(0)
-    assert asyncio.all_tasks() == before

@@ -13,7 +13,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray")]
 
 def read(path: Path, kind: Any, groups: tuple[int, ...] = ()) -> dict[str, bytes | str]:
     """Each image's name with its bytes, or with why there are none; a name that comes twice is a failure."""
-    from app.distributed.images import Unreadable, images_of
+    from app.bulk.images import Unreadable
+    from app.distributed.images import images_of
     from app.distributed.plan import Shard
 
     found: dict[str, bytes | str] = {}
