@@ -57,7 +57,7 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     ("typed", "hint"),
     [
         ("clasify", "did you mean 'classify'?"),
-        ("xyz", "there are: serve, classify, evaluate, train, convert, build, quantize, capacity, bench, inspect"),
+        ("xyz", "there are: " + ", ".join(COMMANDS)),
     ],
 )
 def test_an_unknown_command_is_answered_with_a_hint(typed: str, hint: str, capsys: pytest.CaptureFixture[str]):
