@@ -1,11 +1,12 @@
 """Owns every option once: name, default, unit, environment variable, when to change it; does not act on any."""
 
 import os
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _PREFIX: Final = "VIT_"
@@ -16,6 +17,13 @@ _VERTEX: Final = {
     "AIP_PREDICT_ROUTE": "vertex_predict_route",
 }
 _ROUTE: Final = r"^/[A-Za-z0-9/._:~-]*$"  # no braces, which would be a template
+
+
+def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in origins:
+        if origin not in ("*", "null") and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#\s]+", origin):
+            raise ValueError(f"{origin!r} can match no origin, which is scheme://host or scheme://host:port")
+    return origins
 
 
 class Settings(BaseSettings):
@@ -109,6 +117,7 @@ class Settings(BaseSettings):
     cors_origins: Annotated[
         tuple[str, ...],
         Field(description='Web origins that may call from a browser, as JSON: `["https://a.example"]`; `["*"]`: any.'),
+        AfterValidator(_check_origins),
     ] = ()
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least important log line that is shown.")

@@ -41,3 +41,14 @@ def test_a_misspelt_variable_is_found_and_a_strange_one_left(monkeypatch: pytest
     for name in ("VIT_MODELL", "VIT_MAX_BATCHSIZE", "VIT_SERVE_PORT_8000_TCP_ADDR", "VIT_PORT", "vit_host"):
         monkeypatch.setenv(name, "1")
     assert misspelt_variables() == {"VIT_MODELL": "VIT_MODEL", "VIT_MAX_BATCHSIZE": "VIT_MAX_BATCH_SIZE"}
+
+
+@pytest.mark.parametrize("origin", ["http://a.example/", "localhost:8472", "https://a.example/shop", "a.example", ""])
+def test_an_origin_that_can_match_none_is_refused(origin: str) -> None:
+    with pytest.raises(ValidationError, match="can match no origin"):
+        Settings(cors_origins=(origin,))
+
+
+@pytest.mark.parametrize("origin", ["*", "null", "http://localhost:8472", "https://[::1]:1", "capacitor://localhost"])
+def test_an_origin_is_a_scheme_and_a_host(origin: str) -> None:
+    assert Settings(cors_origins=(origin,)).cors_origins == (origin,)

@@ -33,9 +33,9 @@ _MAX_RAW_CHARS: Final = 2**20  # of a data URL that is not base64, three charact
 _BEGINS_LIKE_BASE64: Final = re.compile(rb"\s*(?:[A-Za-z0-9+/_-]|%2[BF]){16}", re.IGNORECASE)
 
 
-def looks_like_text(data: bytes | bytearray) -> bool:
+def looks_like_text(data: bytes | bytearray | memoryview) -> bool:
     """Whether bytes that are no image may be one written as text, by their first few."""
-    start = data[:_PREFIX_CHARS]
+    start = bytes(data[:_PREFIX_CHARS])
     return bool(_BEGINS_LIKE_BASE64.match(start) or _DATA_URL.match(start))
 
 
@@ -45,6 +45,8 @@ def image_from_text(text: bytes | bytearray | memoryview) -> bytes:
     White space is left out, and what is percent-encoded is decoded first. Raises MalformedRequest.
     """
     text = memoryview(text)
+    if bytes(text[:8]).lower().startswith((b"http://", b"https://")):
+        raise MalformedRequest("an image is an address; addresses are not fetched here: send its bytes")
     if url := _DATA_URL.match(bytes(text[:_PREFIX_CHARS])):
         text = text[url.end() :]
         if not unquote_to_bytes(url[1]).lower().endswith(b"base64"):

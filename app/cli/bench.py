@@ -45,7 +45,7 @@ def configure(parser: ArgumentParser) -> None:
     """Adds the options."""
     from app.load.contracts import APIS
 
-    parser.description, parser.epilog = _DESCRIPTION, _EPILOG.replace("%", "%%")
+    parser.description, parser.epilog = _DESCRIPTION, _EPILOG
     parser.add_argument("url", metavar="URL", help="of the server; with a path, that is asked instead of --api's own")
     load = parser.add_argument_group("load")
     number: dict[str, Any] = {"type": float, "metavar": "N"}

@@ -42,7 +42,7 @@ def configure(parser: ArgumentParser) -> None:
     """Adds the options."""
     from app.cli.options import add_settings
 
-    parser.description, parser.epilog = _DESCRIPTION, _EPILOG.replace("%", "%%")
+    parser.description, parser.epilog = _DESCRIPTION, _EPILOG
     parser.add_argument("times", type=Path, nargs="?", metavar="TIMES", help="service times, as --measure writes them")
     _add_arrivals(parser)
     _add_replicas(parser)

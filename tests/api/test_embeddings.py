@@ -78,6 +78,8 @@ async def test_length_and_form_are_options_of_query_and_body() -> None:
         ({"input": 7}, 400, "malformed_request"),
         ({"input": [[1, 2, 3]]}, 400, "malformed_request"),  # tokens, as for a model of text
         ({"input": "***"}, 400, "malformed_request"),
+        ({"input": "a cat"}, 400, "malformed_request"),
+        ({"input": "https://a.example/cat.jpg"}, 400, "malformed_request"),
         ({"input": "A photograph of a cat sits here"}, 400, "malformed_request"),
         ({"input": [b64(RED)] * 3}, 413, "too_many_images"),
         ({"input": b64(RED), "dimensions": 64}, 422, "invalid_parameter"),

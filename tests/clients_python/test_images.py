@@ -64,8 +64,8 @@ def test_a_turned_photograph_is_turned_as_its_file_is() -> None:
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        ("/nowhere/a.jpg", "the image cannot be read: No such file or directory"),
-        (Path("/"), "the image cannot be read: Is a directory"),
+        ("/nowhere/a.jpg", "the image cannot be read: /nowhere/a.jpg: No such file or directory"),
+        (Path("/"), "the image cannot be read: /: Is a directory"),
         ("a\0b", "the image cannot be read: embedded null byte"),
         (io.StringIO("text"), "the file is opened as text; open it with 'rb'"),
         (None, "an image is bytes, a path, a file or a Pillow image, not NoneType"),

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from app.api.answering import Asked, Images, answer, is_raw
-from app.api.base64_text import image_from_text
+from app.api.base64_text import image_from_text, looks_like_text
 from app.api.envelopes import unpack
 from app.api.json_document import Document, parse_json
 from app.api.options import options, word, yes_or_no
@@ -103,7 +103,10 @@ def _inputs(document: Document, most: int) -> Images:
     images: list[Any] = []
     for item in items:
         try:
-            images.append(image_from_text(document.text(item)))
+            text = document.text(item)
+            if len(text) and not looks_like_text(text):
+                raise MalformedRequest("input is text; this model embeds images: send data URLs or base64")
+            images.append(image_from_text(text))
         except RequestError as error:
             images.append(error)
     if len(items) == 1 and isinstance(images[0], RequestError):

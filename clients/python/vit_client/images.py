@@ -64,8 +64,14 @@ def read_image(image: object) -> bytes:
         if isinstance(image, Picture):
             return _as_png(image)
     except (OSError, ValueError) as error:  # ValueError: a closed file, or a path with a zero byte
-        raise UnreadableImage(f"the image cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise UnreadableImage(f"the image cannot be read: {_cause(error)}") from error
     raise UnreadableImage(f"an image is bytes, a path, a file or a Pillow image, not {type(image).__name__}")
+
+
+def _cause(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return str(error)
 
 
 def _as_png(picture: Picture) -> bytes:
