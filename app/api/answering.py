@@ -85,7 +85,7 @@ async def answer(request: Request, unpack: Callable[[bytearray], Asked[T]]) -> A
             try:
                 work = answer_each(state, asked, started_at + timeout_s, trace)
                 answers = await unless_gone(request, work)
-            except RequestError as error:
+            except VitServeError as error:
                 let_go(error)
                 _empty_elsewhere(asked.images, state)
                 raise
@@ -137,7 +137,7 @@ def unpack_for_good(unpack: Callable[[bytearray], Asked[T]], body: bytearray) ->
     return asked
 
 
-def let_go(error: RequestError) -> None:
+def let_go(error: Exception) -> None:
     """Forgets where it was raised: those frames hold views of a body. What it says is in its sentence."""
     error.__traceback__ = error.__cause__ = error.__context__ = None
 

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections.abc import Iterator
 from typing import Any, Final
 
 from app.errors import MalformedRequest, TooManyImages
@@ -9,11 +10,16 @@ from app.errors import MalformedRequest, TooManyImages
 _LONG_CHARS: Final = 256
 _MAX_REST_BYTES: Final = 64 * 1024  # of a document less its long strings; three milliseconds at the worst
 _REST_OF_AN_IMAGE: Final = 2 * _LONG_CHARS  # what one adds to that: a short string, or the mark of a long one
-_MAX_QUOTES: Final = 1000  # escaped ones; base64 has none
+_MAX_QUOTES: Final = 1000  # strings and escaped quotes, beside those of images; each takes a microsecond
+_QUOTES_OF_AN_IMAGE: Final = 8  # two of its own, and names
 _PIECE_BYTES: Final = 64 * 1024
 _LONGEST_ESCAPE: Final = 6
 _MAX_BACKSLASHES: Final = 64
 _BACKSLASH: Final = 0x5C
+
+
+class _TooMuch(Exception):
+    """The document has more strings, or quotes in them, than images need."""
 
 
 class Document:
@@ -21,6 +27,10 @@ class Document:
 
     def __init__(self, value: Any, long_strings: dict[str, memoryview]) -> None:
         self.value, self._long = value, long_strings
+
+    def is_long(self, value: Any) -> bool:
+        """Whether it is a mark: such a string can be an image, and nothing that is read as it stands."""
+        return isinstance(value, str) and value in self._long
 
     def text(self, value: str) -> bytes | memoryview:
         """The bytes behind one of its strings. Raises MalformedRequest."""
@@ -39,9 +49,9 @@ def parse_json(body: bytes | bytearray, max_images: int) -> Document:
         mark = secrets.token_hex(8)  # nobody can write a string that passes for a mark
         rest, long_strings = bytearray(), dict[str, memoryview]()
         most, at = _MAX_REST_BYTES + _REST_OF_AN_IMAGE * max_images, 0
-        view = memoryview(body)
+        view, quotes = memoryview(body), iter(range(_MAX_QUOTES + _QUOTES_OF_AN_IMAGE * max_images))
         while len(rest) <= most and (quote := body.find(b'"', at)) >= 0:
-            end = _end_of_string(body, quote + 1)
+            end = _end_of_string(body, quote + 1, quotes)
             if end - quote > _LONG_CHARS:
                 name = f"{mark}{len(long_strings)}"
                 long_strings[name] = view[quote + 1 : end]
@@ -51,12 +61,17 @@ def parse_json(body: bytes | bytearray, max_images: int) -> Document:
             at = end + 1
         rest += view[at : at + most + 1]
         if len(rest) <= most:
-            return Document(json.loads(rest), long_strings)
+            value = json.loads(rest)
+            if b"\\" in rest or not rest.isascii():
+                json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate could not be said again in an answer
+            return Document(value, long_strings)
+    except _TooMuch:
+        pass
     except (ValueError, RecursionError) as error:
         raise MalformedRequest(f"the body is not valid JSON: {str(error)[:200]}") from error
     if b'"images"' in rest:
         raise TooManyImages(f"the JSON document is longer than {max_images} images, the limit, need")
-    raise MalformedRequest(f"the JSON document has more than {most} bytes beside its images")
+    raise MalformedRequest(f"the JSON document has more than {most} bytes, or too many strings, beside its images")
 
 
 def _in_utf8(body: bytes | bytearray) -> bytes | bytearray:
@@ -67,9 +82,12 @@ def _in_utf8(body: bytes | bytearray) -> bytes | bytearray:
     return body.decode(encoding, "surrogatepass").encode("utf-8", "surrogatepass")
 
 
-def _end_of_string(body: bytes | bytearray, at: int) -> int:
-    """Where the string that begins at `at` has its closing quote, or the document's end. Raises ValueError."""
-    for _ in range(_MAX_QUOTES):
+def _end_of_string(body: bytes | bytearray, at: int, quotes: Iterator[int]) -> int:
+    """Where the string that begins at `at` has its closing quote, or the document's end. Raises ValueError or _TooMuch.
+
+    `quotes`: as many as may still be looked at.
+    """
+    for _ in quotes:
         end = body.find(b'"', at)
         if end < 0:
             return len(body)
@@ -81,7 +99,7 @@ def _end_of_string(body: bytes | bytearray, at: int) -> int:
         if (end - start) % 2 == 0:
             return end
         at = end + 1
-    raise ValueError(f"a string has more than {_MAX_QUOTES} escaped quotes")
+    raise _TooMuch
 
 
 def _unescaped(content: memoryview) -> bytes | memoryview:

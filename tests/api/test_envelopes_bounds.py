@@ -161,3 +161,12 @@ def test_a_long_string_of_escapes_may_be_cut_anywhere(at: int) -> None:
 def test_a_long_string_that_is_none_is_refused() -> None:
     with pytest.raises(MalformedRequest, match="not valid"):
         unpack(b'{"image": "' + b"A" * 5000 + b'\\x"}', JSON, 4)
+
+
+@pytest.mark.parametrize("part", ['"",', '{"":0},', '"' + '\\"' * 40 + '",'])
+def test_very_many_strings_and_quotes_are_not_looked_at(part: str) -> None:
+    body = ('{"image": [' + part * (60_000 // len(part)) + "0]}").encode()
+    started_at = time.thread_time()
+    with pytest.raises(MalformedRequest, match="too many strings"):
+        unpack(body, JSON, 4)
+    assert time.thread_time() - started_at < 0.005  # all of them: 0.02 s

@@ -19,6 +19,7 @@ class Target(NamedTuple):
     port: int
     seconds: float
     photograph: bytes
+    grpc_port: int
 
 
 Run = Callable[[Target, Report], Coroutine[Any, Any, None]]

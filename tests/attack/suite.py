@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
-from tests.attack import blocking, bombs, heads, leaving, pressing, slow, smuggling  # noqa: F401  # they enter themselves
+from tests.attack import blocking, bombs, contracts, heads, leaving, pressing, slow, smuggling  # noqa: F401  # they enter
 from tests.attack.beside import Beside
 from tests.attack.honest import photographs, probes
 from tests.attack.registry import ATTACKS, Attack, Target
@@ -56,7 +56,7 @@ def _observe(
     spawn = multiprocessing.get_context("spawn")
     pipe, other = spawn.Pipe()
     attacker = spawn.Process(
-        target=_attack, args=(attack.name, Target(target.port, seconds, image), other), daemon=True
+        target=_attack, args=(attack.name, Target(target.port, seconds, image, target.grpc_port), other), daemon=True
     )
     attacker.start()
     try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.attack import blocking, bombs, husks, suite, traps  # noqa: F401  # the suite enters all attacks
+from tests.attack import blocking, bombs, contracts, husks, suite, traps  # noqa: F401  # the suite enters all attacks
 from tests.attack.registry import ATTACKS, Target
 from tests.attack.report import Report
 from tests.attack.watched import Callback, LoopWatch, Watched, watched
@@ -23,7 +23,7 @@ DOCUMENTS = tuple(
 @pytest.fixture(scope="module")
 def server() -> Iterator[Watched]:
     """A thousand classes, no forward pass: the loop has the most to do."""
-    with watched(model="noop") as subject:
+    with watched(model="noop", model_aliases=(contracts.MODEL,)) as subject:
         yield subject
 
 
@@ -44,6 +44,9 @@ REQUESTS: dict[str, Callable[[], tuple[bytes, ...]]] = {
     "PNG and JPEG of empty chunks": lambda: bodies(*husks.pngs()[:2], *husks.jpegs()[:2]),
     "GIF, WebP and AVIF of empty blocks": lambda: bodies(husks.gifs()[0], *husks.boxes()),
     "TIFF and EXIF": lambda: bodies(*husks.tiffs(), *husks.exifs()),
+    "tensors that lie": lambda: contracts.tensors(PHOTOGRAPH),
+    "JSON of others": contracts.texts,
+    "paths to models": contracts.long_paths,
     "raw of 16 MB": lambda: bodies(b"\xff\xd8\xff" + bytes(16 * 2**20 - 64)),
 }
 
@@ -72,7 +75,7 @@ def test_no_attack_keeps_the_loop(server: Watched, name: str) -> None:
     server.cut()
     longest = []
     for _ in range(3):
-        asyncio.run(ATTACKS[name].run(Target(server.port, 0.5, PHOTOGRAPH), Report()))
+        asyncio.run(ATTACKS[name].run(Target(server.port, 0.5, PHOTOGRAPH, server.grpc_port), Report()))
         longest.append(server.cut())
         if longest[-1].seconds <= MOST_S:
             return

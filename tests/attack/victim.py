@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from app.settings import Settings
-from tests.attack.wire import HOST
+from tests.attack.contracts import MODEL
+from tests.attack.wire import free_port
 from tests.benchmark.processes import tree
 from tests.benchmark.server import Server, ServerFailed, running, service
 
@@ -23,8 +23,8 @@ _CLASSIFY: Final = "/v1/classify"
 class Victim:
     """A running server, seen from outside."""
 
-    def __init__(self, server: Server, admin_port: int | None) -> None:
-        self._server, self.port = server, server.port
+    def __init__(self, server: Server, admin_port: int | None, grpc_port: int) -> None:
+        self._server, self.port, self.grpc_port = server, server.port, grpc_port
         self.ports = (server.port,) if admin_port is None else (server.port, admin_port)
 
     def label(self, image: bytes) -> tuple[str, float]:
@@ -80,15 +80,16 @@ class Victim:
 
 @contextmanager
 def victim(log: Path, descriptors: int | None = None) -> Iterator[Victim]:
-    """The embedded model with default options, under a limit of descriptors if given, and a port of the probes' own."""
-    command = service("embedded")
-    admin_port = _free_port() if "admin_port" in Settings.model_fields else None
+    """The embedded model under a limit of descriptors if given, with further ports for probes and gRPC."""
+    grpc_port = free_port()
+    command = [*service("embedded"), "--grpc-port", str(grpc_port), "--model-aliases", json.dumps([MODEL])]
+    admin_port = free_port() if "admin_port" in Settings.model_fields else None
     if admin_port is not None:
         command += ["--admin-port", str(admin_port)]
     if descriptors is not None:
         command = ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh", *command]
     with running(command, log) as server:
-        yield Victim(server, admin_port)
+        yield Victim(server, admin_port, grpc_port)
 
 
 def _peak_bytes(pid: int) -> int:
@@ -97,10 +98,3 @@ def _peak_bytes(pid: int) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port

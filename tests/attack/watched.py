@@ -7,7 +7,6 @@ is asyncio's, since uvloop's callbacks cannot be seen. CPU time of the loop's th
 import asyncio
 import gc
 import multiprocessing
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any, Final, NamedTuple
 
-from tests.attack.wire import HOST, request, talk
+from tests.attack.wire import HOST, free_port, request, talk
 
 _START_S: Final = 60.0
 
@@ -71,8 +70,8 @@ class LoopWatch:
 class Watched:
     """The server in its process."""
 
-    def __init__(self, port: int, pipe: Connection) -> None:
-        self.port, self._pipe = port, pipe
+    def __init__(self, port: int, grpc_port: int, pipe: Connection) -> None:
+        self.port, self.grpc_port, self._pipe = port, grpc_port, pipe
 
     def cut(self) -> Callback:
         """The longest callback since the last time."""
@@ -84,16 +83,16 @@ class Watched:
 @contextmanager
 def watched(**options: object) -> Iterator[Watched]:
     """Serves with these settings until the end. Raises TimeoutError if it is not ready in time."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
+    port, grpc_port = free_port(), free_port()
     spawn = multiprocessing.get_context("spawn")
     pipe, other = spawn.Pipe()
-    process = spawn.Process(target=_serve, args=({**options, "host": HOST, "port": port}, other), daemon=True)
+    process = spawn.Process(
+        target=_serve, args=({**options, "host": HOST, "port": port, "grpc_port": grpc_port}, other), daemon=True
+    )
     process.start()
     try:
         asyncio.run(_ready(port, process))
-        yield Watched(port, pipe)
+        yield Watched(port, grpc_port, pipe)
     finally:
         process.terminate()
         process.join(20)

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
@@ -64,6 +65,14 @@ def parse(received: bytes) -> tuple[list[Answer], int, bytes]:
         answers.append(Answer(status, head, received[end:whole]))
         at = whole
     return answers, interim, received[at:]
+
+
+def free_port() -> int:
+    """One that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 async def connect(port: int, patience_s: float = 5.0) -> Streams:

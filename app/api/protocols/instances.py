@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.answering import Asked, Images, answer
+from app.api.answering import Asked, Images, answer, is_raw
 from app.api.base64_text import image_from_text
 from app.api.errors import error_response
 from app.api.json_document import Document, parse_json
@@ -18,6 +18,7 @@ from app.errors import EmptyBody, InvalidTopK, MalformedRequest, RequestError, T
 
 _NAMES: Final = ("image_bytes", "image", "b64", "data", "input")  # of an image that is a plain string
 _MAX_KEY_CHARS: Final = 256
+_LARGE: Final = 10**9  # no number of classes, nor one to be said again: it may have thousands of digits
 
 
 class Instances(NamedTuple):
@@ -61,6 +62,8 @@ def _prediction(answer: Classification, key: Any) -> dict[str, Any]:
 
 def read_instances(body: bytes | bytearray, max_images: int) -> Instances:
     """Raises MalformedRequest, EmptyBody, TooManyImages or InvalidTopK, of an instance with its index."""
+    if is_raw(body):  # of any size it is here on the event loop
+        raise MalformedRequest("the body is an image; it must be JSON with the image in base64")
     document = parse_json(body, max_images)
     value = document.value
     instances = value.get("instances") if isinstance(value, dict) else None
@@ -73,7 +76,9 @@ def read_instances(body: bytes | bytearray, max_images: int) -> Instances:
     images = [_image(instance, index, document) for index, instance in enumerate(instances)]
     keys = [each.get("key") if isinstance(each, dict) else None for each in instances]
     for index, key in enumerate(keys):
-        if not (key is None or isinstance(key, str | int) and len(str(key)) <= _MAX_KEY_CHARS):
+        if not (
+            key is None or isinstance(key, str | int) and len(str(key)) < _MAX_KEY_CHARS and not document.is_long(key)
+        ):
             raise MalformedRequest(f"instance {index}: its key is neither a short string nor a whole number")
     return Instances(images, keys, top_k_of(value.get("parameters")))
 
@@ -86,7 +91,7 @@ def top_k_of(parameters: Any, names: tuple[str, ...] = ("top_k",)) -> int | None
     if not isinstance(parameters, dict | None):
         raise MalformedRequest("`parameters` must be a JSON object")
     top_k = next((found for name in names if (found := (parameters or {}).get(name)) is not None), None)
-    if top_k is not None and type(top_k) is not int:
+    if top_k is not None and (type(top_k) is not int or abs(top_k) >= _LARGE):
         raise InvalidTopK(f"top_k is {str(top_k)[:40]!r}; it must be a whole number")
     return top_k
 

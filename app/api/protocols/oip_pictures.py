@@ -1,6 +1,7 @@
 """Owns which input tensors the model takes, and how they become pictures; does not read bodies or decode pictures."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -60,10 +61,13 @@ def _files(tensor: Input) -> Iterator[Encoded | RequestError]:
     if tensor.shape[1:] not in ((), (1,)):
         raise MalformedRequest(f"the shape of {IMAGE!r} is {list(tensor.shape)}; it must be [n] or [n, 1]")
     data = tensor.data
-    assert not isinstance(data, Numbers)
-    elements = list(_elements(data)) if isinstance(data, memoryview) else data
-    if len(elements) != tensor.shape[0]:
-        raise MalformedRequest(f"the input {IMAGE!r} has {len(elements)} elements; its shape says {tensor.shape[0]}")
+    if isinstance(data, Numbers):
+        raise MalformedRequest(f"the data of the input {IMAGE!r} must be strings, images in base64")
+    count = tensor.shape[0]
+    elements = list(islice(_elements(data), count + 1)) if isinstance(data, memoryview) else data
+    if len(elements) != count:
+        many = "more" if len(elements) > count else len(elements)
+        raise MalformedRequest(f"the input {IMAGE!r} has {many} elements; its shape says {count}")
     for element in elements:
         try:
             encoded = element if isinstance(element, bytes | bytearray) else bytes(element)
@@ -74,7 +78,7 @@ def _files(tensor: Input) -> Iterator[Encoded | RequestError]:
 
 
 def _elements(data: memoryview) -> Iterator[memoryview]:
-    """Of BYTES in binary; no more than the images of a request may be. Raises MalformedRequest."""
+    """Of BYTES in binary: millions, of a byte each, if nobody stops. Raises MalformedRequest."""
     at = 0
     while at < len(data):
         start = at + _LENGTH_BYTES

@@ -87,9 +87,15 @@ def read_request(body: bytearray, json_bytes: int | None, max_images: int) -> In
         inputs,
         [_wanted(each, binary) for each in _objects(value, "outputs")],
         binary,
-        _text(value, "id", optional=True) or None,
+        _id(value, document),
         timeout_s_of(parameters.get("timeout")),
     )
+
+
+def _id(value: dict[str, Any], document: Document) -> str | None:
+    if document.is_long(value.get("id")):
+        raise MalformedRequest("id is too long to be said again")
+    return _text(value, "id", optional=True) or None
 
 
 def timeout_s_of(timeout_us: Any) -> float | None:
@@ -97,7 +103,7 @@ def timeout_s_of(timeout_us: Any) -> float | None:
     if timeout_us is None:
         return None
     if type(timeout_us) is not int or not 0 <= timeout_us <= _MAX_TIMEOUT_US:
-        raise MalformedRequest(f"the parameter timeout is {str(timeout_us)[:40]}; it must be whole microseconds")
+        raise MalformedRequest(f"the parameter timeout is {str(timeout_us)[:40]!r}; it must be whole microseconds")
     return timeout_us / 1e6 or None
 
 
@@ -125,8 +131,9 @@ class _Behind:
 
     def take(self, size: int, name: str) -> memoryview:
         if size > len(self._view) - self._at:
+            left = len(self._view) - self._at
             raise MalformedRequest(
-                f"binary_data_size of {name[:40]!r} is {size}; {len(self._view) - self._at} bytes are left in the body"
+                f"binary_data_size of {name[:40]!r} is {str(size)[:40]}; the body has {left} bytes more"
             )
         self._at += size
         return self._view[self._at - size : self._at]

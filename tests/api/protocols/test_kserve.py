@@ -69,9 +69,11 @@ async def test_a_request_of_a_client_of_kserve() -> None:
         ({"instances": [{"b64": 5}]}, 400, "malformed_request", "instance 0"),
         ({"instances": [b64(RED), {"b64": "%%%"}]}, 400, "malformed_request", "instance 1"),
         ({"instances": [{"b64": b64(RED), "key": {}}]}, 400, "malformed_request", "key"),
+        ({"instances": [{"b64": b64(RED), "key": "k" * 256}]}, 400, "malformed_request", "key"),
         ({"instances": [b64(RED)] * 33}, 413, "too_many_images", "33 images"),
         ({"instances": [b64(RED)], "parameters": {"top_k": "2"}}, 422, "invalid_top_k", "top_k"),
         ({"instances": [b64(RED)], "parameters": {"top_k": True}}, 422, "invalid_top_k", "top_k"),
+        ({"instances": [b64(RED)], "parameters": {"top_k": 10**2000}}, 422, "invalid_top_k", "whole number"),
         ({"instances": [b64(RED)], "parameters": {"top_k": 1000}}, 422, "invalid_top_k", "10 classes"),
         ({"instances": [b64(RED)], "parameters": []}, 400, "malformed_request", "parameters"),
         ({"instances": [b64(b"no picture")]}, 415, "not_an_image", ""),
@@ -84,6 +86,19 @@ async def test_what_cannot_be_answered_is_refused_as_a_whole(body: object, statu
         assert answer.status_code == status, answer.text
         assert answer.json()["code"] == code
         assert part in answer.json()["error"]
+
+
+@pytest.mark.parametrize("key", [rb'"\ud800"', b'"\xed\xa0\x80"'])
+async def test_what_could_not_be_said_again_is_no_json(key: bytes) -> None:
+    async with service() as s:
+        answer = await s.client.post(URL, content=b'{"instances": [{"b64": "YWJj", "key": %s}]}' % key)
+        assert (answer.status_code, "surrogates" in answer.json()["error"]) == (400, True)
+
+
+async def test_an_image_as_it_is_is_no_json_whatever_follows_in_it() -> None:
+    async with service() as s:
+        answer = await s.client.post(URL, content=RED + b'"",' * 100_000)
+        assert (answer.status_code, "is an image" in answer.json()["error"]) == (400, True)
 
 
 async def test_an_error_is_counted_once() -> None:

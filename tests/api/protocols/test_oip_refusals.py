@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.api.protocols.oip_answer import wanted_outputs
 from app.api.protocols.oip_pictures import Limits, pictures_of
-from app.api.protocols.oip_request import read_request
+from app.api.protocols.oip_request import Input, read_request
 from app.domain import PreprocessSpec
 from app.errors import RequestError
 from tests.api.conftest import Service, service
@@ -39,6 +40,9 @@ async def refused(answer: httpx.Response, cause: str, status: int = 400) -> None
         ({"inputs": [7]}, "each of inputs must be a JSON object"),
         ({"inputs": [images(RED), images(BLUE)]}, "send one of image, pixel_values, pixels"),
         ({"inputs": [images(RED)], "id": 7}, "id must be a string"),
+        ({"inputs": [images(RED)], "id": "x" * 256}, "id is too long"),
+        ({"inputs": [images(RED, data=[1] * 1000)]}, "must be strings"),
+        ({"inputs": [images(RED)], "parameters": {"timeout": "a\n"}}, r"timeout is 'a\n'"),
         ({"inputs": [images(RED)], "parameters": []}, None),
         ({"inputs": [images(RED)], "parameters": [1]}, "parameters must be a JSON object"),
         ({"inputs": [images(RED)], "parameters": {"timeout": "1"}}, "whole microseconds"),
@@ -105,13 +109,14 @@ def body(content: bytes, header: str | None) -> Callable[[Service], Any]:
     ("ask", "cause"),
     [
         (body(b"{", None), "not valid JSON"),
+        (body(rb'{"inputs": [], "id": "\ud800"}', None), "surrogates not allowed"),
         (body(b"{}", "3"), "the body has 2 bytes"),
         (body(b"{}", "-1"), "must be a number of bytes"),
         (body(b"{}", "²"), "must be a number of bytes"),
         (body(b"{}abc", "2"), "no inputs"),
         (body(RED, None), "the body is an image and not JSON"),
         (body(RED, "5"), "the body is an image and not JSON"),
-        (binary(IMAGE, lengths(RED, BLUE)), "2 elements; its shape says 1"),
+        (binary(IMAGE, lengths(RED, BLUE)), "more elements; its shape says 1"),
         (binary(IMAGE, lengths(RED)[:-1]), "longer than its tensor"),
         (binary(IMAGE, lengths(RED) + b"abc"), "longer than its tensor"),
         (binary(IMAGE, struct.pack("<I", 2**32 - 1)), "longer than its tensor"),
@@ -119,7 +124,10 @@ def body(content: bytes, header: str | None) -> Callable[[Service], Any]:
         (binary(PIXELS, bytes(3071)), "has 3071 bytes; its shape says 3072"),
         (binary(VALUES, bytes(3072)), "has 3072 bytes; its shape says 12288"),
         (binary(VALUES | {"shape": [32, 3, SIDE, SIDE]}, b""), "has 0 bytes"),
-        (binary(PIXELS | {"parameters": {"binary_data_size": 4000}}, bytes(3072)), "3072 bytes are left"),
+        (
+            binary(PIXELS | {"parameters": {"binary_data_size": 4000}}, bytes(3072)),
+            "is 4000; the body has 3072 bytes more",
+        ),
         (binary(PIXELS | {"parameters": {"binary_data_size": 3000}}, bytes(3072)), "72 bytes of the body belong to no"),
         (binary(PIXELS | {"parameters": {"binary_data_size": -1}}, bytes(3072)), "either data or"),
     ],
@@ -176,3 +184,11 @@ def test_no_document_meets_a_bug(document: dict[str, Any], behind: bytes) -> Non
             ask_of(head + (b"" if header is None else behind), header)
         except RequestError as error:
             assert str(error)
+
+
+def test_elements_beyond_those_of_the_shape_are_not_looked_at() -> None:
+    raw = bytes(4) * 10**6  # each would take a view, forty times its size
+    started_at = time.thread_time()
+    with pytest.raises(RequestError, match="more elements"):
+        pictures_of([Input("image", "BYTES", (1,), memoryview(raw))], Limits(PreprocessSpec(), 32))
+    assert time.thread_time() - started_at < 0.05  # all of them: 0.5 s

@@ -9,7 +9,7 @@ from typing import Any, Final
 import grpc
 from google.protobuf.message import DecodeError
 
-from app.api.answering import Asked, answer_each
+from app.api.answering import Asked, answer_each, let_go
 from app.api.parameters import LEAST_TIMEOUT_S
 from app.api.protocols.grpc import open_inference_pb2 as messages
 from app.api.protocols.grpc.calls import Call
@@ -26,7 +26,7 @@ from app.errors import BodyTimeout, BodyTooLarge, DeadlineExceeded, MalformedReq
 
 SERVICE: Final = "inference.GRPCInferenceService"
 _SMALL_BYTES: Final = 4096  # of a message that only names a model
-_LARGE_BYTES: Final = 8 * 1024  # reading more than this, field by field, would hold up the others on the event loop
+_LARGE_BYTES: Final = 4 * 1024  # reading more than this, field by field, would hold up the others on the event loop
 _MANY_NUMBERS: Final = 1000
 _READ_S: Final = 10.0  # for a message to arrive
 _Behaviour = Callable[[Call], Awaitable[bytes]]
@@ -64,6 +64,7 @@ class Service:
                 return await behaviour(call)
             except Exception as error:
                 code, sentence, trailer = call.failed(error)
+                let_go(error)
                 await context.abort(code, sentence, trailer)
                 raise  # abort does
 

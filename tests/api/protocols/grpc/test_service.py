@@ -1,5 +1,7 @@
 import asyncio
+import gc
 import sys
+import weakref
 from typing import Any
 from unittest.mock import Mock
 
@@ -10,7 +12,16 @@ import pytest
 from app.api.protocols.grpc import open_inference_pb2 as messages
 from app.api.protocols.grpc import service as methods
 from app.api.protocols.grpc.open import grpc_port
-from app.errors import DeadlineExceeded, EngineFailed, InferenceFailed, NotReady, Overloaded, SetupError, VitServeError
+from app.errors import (
+    DeadlineExceeded,
+    EngineFailed,
+    InferenceFailed,
+    MalformedRequest,
+    NotReady,
+    Overloaded,
+    SetupError,
+    VitServeError,
+)
 from tests.api.conftest import MODEL, service
 from tests.api.protocols.grpc.conftest import PREFIX, Contents, Input, Output, client, counted, free_port
 from tests.api.protocols.oip import BLUE, CLASSES, RED, SIDE, array, b64, classified, lengths, normalised
@@ -261,3 +272,27 @@ async def test_a_port_that_is_taken_or_a_missing_library_ends_the_start(
         with pytest.raises(SetupError, match=r"pip install 'vit-serve\[grpc\]'"):
             async with grpc_port(c.service.app.state.service):
                 pass
+
+
+@pytest.mark.parametrize("size", [1000, 100_000])
+async def test_an_error_lets_go_of_the_message_at_once(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    class Held:
+        """Stands for views of the message."""
+
+    held = list[weakref.ref[Held]]()
+
+    def fail(message: bytes) -> Any:
+        view = Held()
+        held.append(weakref.ref(view))
+        raise MalformedRequest("no")
+
+    monkeypatch.setattr(methods, "read_message", fail)
+    async with client() as c:
+        gc.disable()  # a service collects only when it is idle
+        try:
+            await refused(c.call("ModelInfer", bytes(size)), CODE.INVALID_ARGUMENT, "no")
+            await counted(c, "400")
+            await asyncio.sleep(0.05)
+            assert held[0]() is None
+        finally:
+            gc.enable()
