@@ -11,7 +11,8 @@ export function attempt(method, path, parameters, body) {
   const status = element("p", { class: "fine", role: "status" });
   const button = element("button", { type: "button", class: "primary small" }, "Send");
   button.addEventListener("click", async () => {
-    button.disabled = true;
+    if (button.ariaDisabled) return;
+    button.ariaDisabled = "true"; // `disabled` would lose the keyboard's place
     try {
       const { url, options } = request(method, path, inputs, upload);
       const startedAt = performance.now();
@@ -26,7 +27,7 @@ export function attempt(method, path, parameters, body) {
     } catch (error) {
       status.textContent = `The service cannot be reached. (${error.message})`;
     } finally {
-      button.disabled = false;
+      button.ariaDisabled = null;
     }
   });
   const fields = inputs.map(([parameter, input]) => element("label", null, `${parameter.name} `, input));
@@ -34,6 +35,11 @@ export function attempt(method, path, parameters, body) {
 }
 
 function field({ name, schema, example }) {
+  const words = schema?.type === "boolean" ? [true, false] : schema?.enum;
+  if (words) {
+    const others = words.filter((each) => each !== schema.default).map((each) => element("option", null, String(each)));
+    return element("select", { name }, element("option", { value: "" }, String(schema.default ?? "–")), ...others);
+  }
   return element("input", { type: "text", name, placeholder: String(schema?.default ?? example ?? "") });
 }
 

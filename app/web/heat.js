@@ -26,7 +26,8 @@ export class Heat {
     const button = this.#card.part(".look");
     const canvas = this.#card.part(".heat");
     if (!this.#asked) {
-      button.disabled = true;
+      if (button.ariaDisabled) return;
+      button.ariaDisabled = "true"; // `disabled` would lose the keyboard's place
       try {
         this.#asked = await this.#client.explain(this.#card.file, { signal: this.#card.signal });
       } catch (error) {
@@ -34,12 +35,13 @@ export class Heat {
         button.textContent = failure(error);
         return;
       } finally {
-        button.disabled = false;
+        button.ariaDisabled = null;
       }
       draw(this.#asked, canvas, this.#card.part("img"), this.preprocess);
+      this.#card.part(".weights").textContent = spread(this.#asked.grid.flat());
     }
     canvas.hidden = !canvas.hidden;
-    this.#card.part(".opacity").hidden = canvas.hidden;
+    this.#card.part(".opacity").hidden = this.#card.part(".weights").hidden = canvas.hidden;
     button.setAttribute("aria-pressed", String(!canvas.hidden));
     this.#fade();
   }
@@ -49,7 +51,19 @@ export class Heat {
   }
 }
 
-/** Smoothly, from clear (looked past) to warm (looked at), where the model's square lies on the photograph. */
+/** How far apart the weights are, in words. */
+function spread(weights) {
+  const even = weights.reduce((sum, each) => sum + each) / weights.length;
+  const [least, most, mean] = [Math.min(...weights), Math.max(...weights), even].map((each) =>
+    Number((100 * each).toPrecision(2)),
+  );
+  return `Weights ${least} to ${most}\u00a0%, even would be ${mean}\u00a0%`;
+}
+
+/**
+ * Smoothly, from clear (looked past) to warm (looked at), where the model's square lies on the photograph. As warm as
+ * the weights are apart: where they are nearly even, nothing is.
+ */
 function draw({ grid, rows, columns }, canvas, image, preprocess) {
   const { naturalWidth: width, naturalHeight: height } = image;
   const scale = Math.min(640 / Math.max(width, height), 1);
@@ -57,10 +71,10 @@ function draw({ grid, rows, columns }, canvas, image, preprocess) {
   canvas.height = height * scale;
   const values = grid.flat();
   const least = Math.min(...values);
-  const span = Math.max(...values) - least || 1;
+  const most = Math.max(...values) || 1;
   const small = new OffscreenCanvas(columns, rows);
   const pixels = new ImageData(columns, rows);
-  values.forEach((value, index) => pixels.data.set(colour((value - least) / span), 4 * index));
+  values.forEach((value, index) => pixels.data.set(colour((value - least) / most), 4 * index));
   small.getContext("2d").putImageData(pixels, 0, 0);
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";

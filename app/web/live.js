@@ -1,5 +1,5 @@
 // Owns the panel of what the service does right now, asked for each second while it can be seen.
-import { byId, ms, short } from "./words.js";
+import { byId, count, ms, short } from "./words.js";
 
 const EVERY_MS = 1000;
 const SILENT_EVERY_MS = 5000;
@@ -77,8 +77,8 @@ function drawBatches(batches) {
       const bar = Object.assign(document.createElement("span"), { className: "column" });
       bar.style.setProperty("--share", many / most);
       column.append(bar, Object.assign(document.createElement("span"), { textContent: name }));
-      column.setAttribute("aria-label", `${name}: ${many} batches`);
-      column.title = `${many} batches`;
+      column.title = count(many, "batch", "batches");
+      column.setAttribute("aria-label", `${name} ${name === "1" ? "image" : "images"}: ${column.title}`);
       return column;
     }),
   );

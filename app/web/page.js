@@ -29,20 +29,18 @@ async function classify(card) {
   try {
     const top = byId("top").value;
     const answer = await client.classify(card.file, {
-      topK: top && Math.min(top, (await known)?.labels.length ?? top),
+      topK: top ? Math.min(top, (await known)?.labels.length ?? top) : undefined,
       downscale: byId("shrink").checked,
       signal,
       onUploadProgress: (share) => card.sent(share),
     });
     card.answered(answer, await known);
     const [best] = answer.predictions;
-    spoken(`${card.file.name}: ${best.label}, ${scoreText(best.score, answer.activation)}`);
+    told(`${card.file.name}: ${best.label}, ${scoreText(best.score, answer.activation)}`);
   } catch (error) {
     if (signal.aborted) return;
     card.failed(failure(error), error.status >= 400 && error.status < 500 && !LATER.includes(error.status));
-    spoken(`${card.file.name}: ${failure(error)}`);
-  } finally {
-    tally();
+    told(`${card.file.name}: ${failure(error)}`);
   }
 }
 
@@ -59,11 +57,14 @@ function take(files) {
 
 function again(card) {
   card.waits();
+  card.part(".remove").focus(); // its own button is hidden now
   queue.add(card);
   tally();
 }
 
 function remove(card) {
+  const next = card.element.nextElementSibling ?? card.element.previousElementSibling;
+  (next?.querySelector(".remove") ?? byId("files")).focus();
   cards.delete(card);
   card.close();
   comparison.forget(card);
@@ -73,6 +74,7 @@ function remove(card) {
 function stop() {
   queue.stop();
   for (const card of cards) if (!card.done) card.stopped();
+  byId("results-title").focus(); // its own button is hidden now
   tally();
 }
 
@@ -91,13 +93,27 @@ function tally() {
     (failed ? `, ${failed} failed` : "");
 }
 
-let sayAt = 0;
-/** For screen readers; of many answers in a row the last one of each second. */
-function spoken(text) {
-  clearTimeout(sayAt);
-  sayAt = setTimeout(() => {
-    byId("spoken").textContent = text;
-  }, 300);
+let several = false; // whether the answer before came while others were under way
+/** One answer is there; the last of several is told with the tally. */
+function told(text) {
+  tally();
+  const busy = [...cards].some((card) => !card.done);
+  say(several && !busy ? `${text}. ${byId("tally").textContent}` : text);
+  several = busy;
+}
+
+let latest = null;
+let saying = 0;
+/** For screen readers: at once, and of many in a row the latest of each second. */
+function say(text) {
+  latest = text;
+  if (saying) return;
+  byId("spoken").textContent = latest;
+  latest = null;
+  saying = setTimeout(() => {
+    saying = 0;
+    if (latest) say(latest);
+  }, 1000);
 }
 
 function showModel(model) {

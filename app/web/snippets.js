@@ -52,6 +52,7 @@ const written = {
     `    answer = httpx.post(${JSON.stringify(asked(top))}, content=picture.read())\n` +
     `for each in answer.raise_for_status().json()["predictions"]:\n    print(f'{each["score"]:6.1%}  {each["label"]}')`,
   javascript: (name, top) =>
+    `// on another origin: VIT_CORS_ORIGINS='["https://…"]'\n` +
     `import { VitClient } from ${JSON.stringify(new URL("page/vit-client.js", here).href)};\n\n` +
     `const service = new VitClient(${JSON.stringify(here.href)});\n` +
     `const [picture] = document.querySelector("input[type=file]").files;\n` +

@@ -77,7 +77,7 @@ export interface Downscale {
 
 export interface ClassifyOptions extends UploadOptions {
   topK?: number;
-  /** Makes large images smaller before they are sent, which leaves their metadata out too; browsers only. */
+  /** Makes large images smaller before they are sent, which leaves their metadata out too; as they are in Node. */
   downscale?: boolean | Downscale;
 }
 
@@ -86,6 +86,7 @@ export type Outcome<I extends Image = Image> =
   | { index: number; image: I; answer?: undefined; error: VitError };
 
 export class VitClient {
+  /** Throws TypeError for an address without http:// or https://. */
   constructor(url?: string | URL, options?: ClientOptions);
   model(options?: CallOptions): Promise<Model>;
   classify(image: Image, options?: ClassifyOptions): Promise<Classification>;
@@ -94,9 +95,11 @@ export class VitClient {
     options?: ClassifyOptions & { concurrency?: number },
   ): AsyncGenerator<Outcome<I>, void, void>;
   explain(image: Image, options?: UploadOptions & { query?: string }): Promise<Explanation>;
+  /** A list of numbers for each image; all are answered, or none. */
+  embed(images: Iterable<Image>, options?: UploadOptions & { normalize?: boolean }): Promise<number[][]>;
   request(
     path: string,
-    options?: UploadOptions & { method?: string; body?: Image | string },
+    options?: UploadOptions & { method?: string; body?: Image | FormData | string },
   ): Promise<{ answer: unknown; elapsedMs: number }>;
 }
 

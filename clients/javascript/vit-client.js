@@ -22,7 +22,10 @@ export class VitClient {
 
   /** `url`: where the service is, "" for where this page comes from. The options hold for all calls. */
   constructor(url = "", { timeoutMs = 30_000, retries = 2, backoffMs = 200, headers = {} } = {}) {
-    const base = new URL(url, globalThis.document?.baseURI);
+    const bare = /^[\w.-]+:\d/.test(url); // host:8000, which URLs take for a scheme or a path
+    const base = bare ? null : new URL(url, globalThis.document?.baseURI);
+    if (!/^https?:$/.test(base?.protocol))
+      throw new TypeError(`${url || base} is no http(s) address${bare ? `; did you mean http://${url}?` : ""}`);
     if (!base.pathname.endsWith("/")) base.pathname += "/";
     this.#base = base;
     this.#options = { timeoutMs, retries, backoffMs, headers };
@@ -36,7 +39,7 @@ export class VitClient {
   /** The best classes of one image, a Blob or bytes; `elapsedMs` is how long the answer took as seen from here. */
   async classify(image, { topK, downscale, ...options } = {}) {
     const body = downscale ? await downscaled(image, downscale === true ? {} : downscale) : image;
-    const path = topK ? `v1/classify?top_k=${encodeURIComponent(topK)}` : "v1/classify";
+    const path = topK == null ? "v1/classify" : `v1/classify?top_k=${encodeURIComponent(topK)}`;
     const { answer, elapsedMs } = await this.request(path, { ...options, method: "POST", body });
     return { ...answer, elapsedMs };
   }
@@ -71,6 +74,15 @@ export class VitClient {
   /** What the model looked at: `{grid, rows, columns}`, where the service can tell. */
   async explain(image, { query = "", ...options } = {}) {
     return (await this.request(`v1/explain${query}`, { ...options, method: "POST", body: image })).answer;
+  }
+
+  /** A list of numbers for each image; all are answered, or none. `normalize`: to a length of 1. */
+  async embed(images, { normalize = false, ...options } = {}) {
+    const body = new FormData();
+    for (const image of images) body.append("image", new Blob([image]));
+    const path = `v1/embeddings?normalize=${normalize}`;
+    const { answer } = await this.request(path, { ...options, method: "POST", body });
+    return answer.data.map(({ embedding }) => embedding);
   }
 
   /** Any request: `{answer, elapsedMs}`. Tried again after 429, 502, 503 or silence while there is time for it. */
@@ -109,15 +121,21 @@ export class VitClient {
     } catch (cause) {
       signal?.throwIfAborted();
       if (timeout.aborted) throw new DeadlineError("The service did not answer in time.", { code: "timeout", cause });
-      throw new UnreachableError("The service cannot be reached.", { code: "unreachable", cause });
+      throw new UnreachableError(`The service cannot be reached.${this.#perhaps()}`, { code: "unreachable", cause });
     }
     return { answer: read(response), elapsedMs: performance.now() - startedAt };
   }
+
+  /** Browsers do not tell a page which of the two it was. */
+  #perhaps() {
+    const { origin } = globalThis.location ?? this.#base;
+    return origin === this.#base.origin ? "" : ` Is it up, and does its VIT_CORS_ORIGINS name ${origin}?`;
+  }
 }
 
-/** The image with no edge longer than `maxEdge` pixels; as it is where it is smaller, or no format of this browser. */
+/** The image with no edge longer than `maxEdge` pixels; as it is where that does not help or cannot be done. */
 export async function downscaled(image, { maxEdge = 1024, type = "image/jpeg", quality = 0.9 } = {}) {
-  const bitmap = await createImageBitmap(image instanceof Blob ? image : new Blob([image])).catch(() => null);
+  const bitmap = await globalThis.createImageBitmap?.(image instanceof Blob ? image : new Blob([image])).catch(() => null);
   const scale = bitmap ? maxEdge / Math.max(bitmap.width, bitmap.height) : 1;
   if (scale >= 1) {
     bitmap?.close();

@@ -44,6 +44,13 @@ async def test_whoever_has_a_file_gets_it_no_second_time() -> None:
         assert other.status_code == 200
 
 
+async def test_a_page_of_any_origin_may_load_the_client_and_nothing_else() -> None:
+    async with service() as s:
+        allowed = "access-control-allow-origin"
+        assert (await s.client.get("/page/vit-client.js")).headers[allowed] == "*"
+        assert allowed not in (await s.client.get("/page/page.js")).headers
+
+
 async def test_another_releases_address_has_what_there_is_and_is_not_kept() -> None:
     async with service() as s:
         answer = await s.client.get("/page/000000000000/page.js")

@@ -74,6 +74,8 @@ def _sent(request: Request, name: str, lasting: bool = False) -> Response:
     file = _file(name)
     kept = "public, max-age=31536000, immutable" if lasting else "no-cache"
     headers = {**_HEADERS, "Cache-Control": kept, "ETag": file.tag}
+    if name == "vit-client.js":  # public: pages of any origin may load it, and then say what is wrong with theirs
+        headers["Access-Control-Allow-Origin"] = "*"
     if file.tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     content = file.content

@@ -85,8 +85,52 @@ def test_a_page_of_another_origin_classifies(foreign: Page, shared: Server, cat:
 
 def test_an_origin_that_is_not_allowed_is_told_that_there_is_no_answer(foreign: Page, shared: Server, embedded: Server):
     script = "return await failure(new VitClient(rest[0], { retries: 0 }).classify(picture));"
-    told = asked(foreign, shared, script, f"http://127.0.0.1:{embedded.port}/")
+    told = asked(foreign, embedded, script, f"http://127.0.0.1:{embedded.port}/")
     assert (told["name"], told["code"], told["status"]) == ("UnreachableError", "unreachable", None)
+    origin = foreign.evaluate("location.origin")
+    assert told["message"].endswith(f" Is it up, and does its VIT_CORS_ORIGINS name {origin}?")
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("localhost:8000", "localhost:8000 is no http(s) address; did you mean http://localhost:8000?"),
+        ("127.0.0.1:8000", "127.0.0.1:8000 is no http(s) address; did you mean http://127.0.0.1:8000?"),
+        ("ftp://host", "ftp://host is no http(s) address"),
+    ],
+)
+def test_an_address_without_http_is_refused_at_once(url: str, message: str, foreign: Page, shared: Server):
+    script = "try { new VitClient(rest[0]); } catch (error) { return [error.name, error.message]; }"
+    assert asked(foreign, shared, script, url) == ["TypeError", message]
+
+
+def test_no_class_at_all_is_the_services_to_refuse(foreign: Page, shared: Server):
+    told = asked(foreign, shared, "return await failure(new VitClient(at).classify(picture, { topK: 0 }));")
+    assert (told["status"], told["code"]) == (422, "invalid_top_k")
+
+
+def test_pictures_become_numbers(foreign: Page, shared: Server):
+    script = "return await new VitClient(at).embed([picture, await picture.bytes()], { normalize: true });"
+    one, other = asked(foreign, shared, script.replace("picture.bytes", "picture.arrayBuffer"))
+    assert len(one) > 3 and sum(value * value for value in one) == pytest.approx(1, abs=1e-4)
+    assert other == pytest.approx(one, abs=1e-4)
+    bare = asked(foreign, shared, "return await new VitClient(at).embed([picture]);")
+    assert len(bare) == 1 and sum(value * value for value in bare[0]) != pytest.approx(1, abs=1e-2)
+
+
+def test_node_sends_a_large_picture_as_it_is(embedded: Server):
+    script = f"""
+      import {{ readFile }} from "node:fs/promises";
+      import {{ VitClient }} from "{CLIENT}/vit-client.js";
+      const picture = await readFile("{ROOT}/app/graphs/photographs/chelsea.jpg");
+      const service = new VitClient("http://127.0.0.1:{embedded.port}");
+      console.log((await service.classify(picture, {{ downscale: {{ maxEdge: 9 }} }})).predictions[0].label);
+      const nobody = new VitClient("http://127.0.0.1:9", {{ retries: 0 }});
+      await nobody.model().catch(({{ message }}) => console.log(message));
+    """
+    command = [tool("node"), "--input-type=module", "--eval", script]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert (told.stdout, told.stderr) == ("cat\nThe service cannot be reached.\n", "")
 
 
 def test_the_services_errors_keep_their_names(foreign: Page, shared: Server):
@@ -193,6 +237,7 @@ def test_the_snippet_for_javascript_runs_as_it_stands(foreign: Page, shared: Ser
     with opened(shared) as page:
         page.locator("#tab-javascript").click()
         code = page.locator("#command").inner_text()
+    assert code.startswith("// on another origin: VIT_CORS_ORIGINS=")
     foreign.set_content('<input type="file">')
     foreign.set_input_files("input", ROOT / "app/graphs/photographs/chelsea.jpg")
     with foreign.expect_console_message() as first:
@@ -217,6 +262,7 @@ export async function use(files: File[]): Promise<string[]> {
   const client = new VitClient("http://x", { timeoutMs: 5 });
   const one = await client.classify(new Uint8Array([1]), { topK: 3, downscale: { maxEdge: 9 } });
   const told: string[] = [one.predictions[0]!.label, one.elapsedMs.toFixed()];
+  told.push((await client.embed(files, { normalize: true }))[0]!.length.toFixed());
   for await (const outcome of client.classifyMany(files, { concurrency: 2 })) told.push(said(outcome));
   return told;
 }

@@ -149,6 +149,56 @@ def test_all_of_it_works_by_keyboard(page: Page):
     remove.focus()
     page.keyboard.press("Enter")
     expect(page.locator("article")).to_have_count(0)
+    expect(page.locator("#files")).to_be_focused()
+
+
+def test_the_keyboard_keeps_its_place(page: Page):
+    answers = choose(page, *((f"{n}.png", picture()) for n in range(3)))
+    expect(page.locator(".outcome:visible")).to_have_count(3)
+    for gone, focused in (("1.png", "2.png"), ("2.png", "0.png")):
+        page.get_by_role("button", name=f"Remove {gone}").press("Enter")
+        expect(page.get_by_role("button", name=f"Remove {focused}")).to_be_focused()
+    expect(answers).to_have_count(1)
+    page.locator("#clear").press("Enter")
+    expect(page.locator("#files")).to_be_focused()
+
+
+def test_a_hidden_buttons_focus_goes_to_something_near(page: Page):
+    page.route("**/v1/classify*", lambda route: None)
+    answer = choose(page, ("0.png", picture()))
+    page.locator("#stop").press("Enter")
+    expect(page.get_by_role("heading", name="Answers")).to_be_focused()
+    answer.locator(".again").press("Enter")
+    expect(answer.locator(".remove")).to_be_focused()
+
+
+def test_a_screen_reader_hears_one_answer_a_second_and_at_last_the_tally(page: Page):
+    page.evaluate("""() => {
+      window.heard = [];
+      const spoken = document.getElementById("spoken");
+      const hear = () => heard.push([performance.now(), spoken.textContent]);
+      new MutationObserver(hear).observe(spoken, { childList: true });
+    }""")
+    held: list[Route] = []
+    page.route("**/v1/classify*", lambda route: held.append(route))
+    choose(page, *((f"{n}.png", picture()) for n in range(9)), ("notes.txt", b"none"))
+    for n in range(10):
+        while len(held) <= n:
+            page.wait_for_timeout(10)
+        held[n].continue_()
+        page.wait_for_timeout(200)  # of a debounce of 300 ms nobody would hear before the end
+    expect(page.locator("#spoken")).to_contain_text(". 10\u00a0pictures, 1 failed")
+    times, texts = zip(*page.evaluate("heard"), strict=True)
+    assert 3 <= len(texts) < 10 and texts[0].startswith("0.png: ")
+    assert all(later - earlier > 950 for earlier, later in zip(times, times[1:], strict=False))
+    assert not any("pictures" in text for text in texts[:-1])
+    held.clear()
+    choose(page, ("alone.png", picture()))
+    while not held:
+        page.wait_for_timeout(10)
+    held[0].continue_()
+    expect(page.locator("#spoken")).to_contain_text("alone.png: ")
+    expect(page.locator("#spoken")).not_to_contain_text("pictures")
 
 
 def test_nothing_of_a_picture_stays_in_the_browser(page: Page, cat: bytes):

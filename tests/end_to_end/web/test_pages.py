@@ -1,6 +1,7 @@
 """The panel of the service, the heat map and the API's page, and whom all of it reaches, in a real browser."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.benchmark.server import Server
 from tests.end_to_end.web.conftest import Opened, choose
 
+BATCHES = re.compile(r"(1 image|(?!1 )[\d–+]+ images): (1\xa0batch|(?!1\xa0)\d+\xa0batches)")
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 
 
@@ -39,6 +41,8 @@ def test_the_panel_moves_under_load(page: Page, embedded: Server, cat: bytes):
     with load(embedded, cat):
         expect(page.locator("#live-rate")).not_to_have_text("0", timeout=10_000)
         expect(page.locator("#live-p99")).to_contain_text("ms")
+        batches = page.locator("#live-batches li").evaluate_all("all => all.map((e) => e.ariaLabel)")
+        assert batches and all(BATCHES.fullmatch(each) for each in batches), batches
         expect(page.locator("#live-inside")).to_contain_text("of 256")
         page.wait_for_timeout(2500)
         rate = float(page.locator("#live-rate").inner_text().replace(",", ""))
@@ -87,6 +91,34 @@ def test_the_heat_map_lies_over_the_photograph(page: Page, cat: bytes):
     expect(answer.locator(".heat")).to_be_hidden()
 
 
+@pytest.mark.parametrize(
+    ("grid", "told", "strength"),
+    [
+        ([[0.061, 0.034], [0.05, 0.045]], "Weights 3.4 to 6.1\u00a0%, even would be 4.8\u00a0%", 60 + 180 * 27 / 61),
+        ([[0.25, 0.25], [0.25, 0.25]], "Weights 25 to 25\u00a0%, even would be 25\u00a0%", 60),
+        ([[0.97, 0.0], [0.01, 0.02]], "Weights 0 to 97\u00a0%, even would be 25\u00a0%", 240),
+    ],
+    ids=["nearly even", "even", "at one place"],
+)
+def test_the_heat_is_as_strong_as_the_weights_are_apart(grid: Any, told: str, strength: float, page: Page, cat: bytes):
+    held: list[Route] = []
+    page.route("**/v1/explain", lambda route: held.append(route))
+    answer = choose(page, ("chelsea.jpg", cat))
+    look = answer.get_by_role("button", name="What it looked at")
+    look.press("Enter")
+    look.press("Enter")
+    expect(look).to_have_attribute("aria-disabled", "true")
+    expect(look).to_be_focused()
+    expect(answer.locator(".weights")).to_be_hidden()
+    held[0].fulfill(json={"grid": grid, "rows": 2, "columns": 2})
+    expect(answer.locator(".weights")).to_have_text(told)
+    assert len(held) == 1, "asked once"
+    pixels = "e.getContext('2d').getImageData(0, 0, e.width, e.height).data"
+    strongest = "reduce((most, value, at) => at % 4 === 3 ? Math.max(most, value) : most, 0)"
+    alpha = answer.locator(".heat").evaluate(f"e => {pixels}.{strongest}")
+    assert alpha == pytest.approx(strength, abs=15), "smoothing overshoots a little"
+
+
 @pytest.mark.parametrize("capabilities", [None, {}, {"explain": []}], ids=str)
 def test_who_cannot_explain_is_not_asked_to(capabilities: Any, page: Page, embedded: Server, cat: bytes):
     model = {**embedded.get_json("/v1/model"), "capabilities": capabilities}
@@ -123,6 +155,34 @@ def test_the_apis_page_tells_and_tries_every_operation(embedded: Server, opened:
         expect(section.get_by_role("status")).to_contain_text("200 OK")
         answer = json.loads(section.get_by_label("Answer").inner_text())
         assert [each["label"] for each in answer["predictions"]][0] == "cat" and len(answer["predictions"]) == 2
+        expect(section.get_by_role("button", name="Send")).to_be_focused()
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "words"),
+    [
+        ("/v1/explain", "method", ["rollout", "attention", "gradient"]),
+        ("/v1/explain", "format", ["–", "json", "png"]),
+        ("/v1/embeddings", "normalize", ["false", "true"]),
+    ],
+)
+def test_the_apis_page_lets_words_be_chosen(
+    path: str, name: str, words: list[str], embedded: Server, opened: Opened, tmp_path: Path, cat: bytes
+):
+    with opened(embedded, "docs") as page:
+        expect(page.get_by_role("navigation", name="Pages").get_by_role("link")).to_have_text("Pictures")
+        section = page.locator("section", has=page.locator("h2", has_text=path)).first
+        section.get_by_text("Try it").click()
+        choice = section.locator(f'select[name="{name}"]')
+        expect(choice.locator("option")).to_have_text(words)
+        (tmp_path / "cat.jpg").write_bytes(cat)
+        section.locator('input[type="file"]').set_input_files(tmp_path / "cat.jpg")
+        for chosen, query in ((words[1], f"?{name}={words[1]}"), (words[0], "")):
+            choice.select_option(chosen)
+            with page.expect_request(f"**{path}*") as asked:
+                section.get_by_role("button", name="Send").click()
+            assert asked.value.url.partition(path)[2] == query
+            expect(section.get_by_role("status")).to_contain_text("200 OK")
 
 
 AUDIT = """async () => {
