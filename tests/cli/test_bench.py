@@ -102,6 +102,7 @@ def test_a_page_that_needs_nothing_else(server: FakeServer, capsys: pytest.Captu
     assert f"{rate:,.1f}" in out and f"{rate:,.1f}" in text
 
 
+@pytest.mark.operations
 @pytest.mark.timeout(120)
 def test_the_peak_of_a_server_whose_limit_is_known(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     """It refuses what comes when thirty came within the last 0.3 s: a hundred a second."""

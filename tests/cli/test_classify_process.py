@@ -15,6 +15,8 @@ import pytest
 from tests.cli.conftest import ROOT
 from tests.training.pictures import plain
 
+pytestmark = pytest.mark.operations
+
 COMMAND = [sys.executable, "-m", "app", "classify", "--model", "noop", "--top-k", "1"]
 
 

@@ -23,6 +23,8 @@ from app.cli.main import main
 from tests.cli.conftest import ROOT
 from tests.training.pictures import plain, write_files
 
+pytestmark = pytest.mark.operations
+
 
 def free_port() -> int:
     with socket.socket() as server:

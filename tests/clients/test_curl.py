@@ -13,6 +13,8 @@ from tests.benchmark.server import Server, running, service
 from tests.deploy.tools import tool
 from tests.end_to_end.conftest import cat as cat
 
+pytestmark = pytest.mark.operations
+
 EVERY = '["kserve", "torchserve", "sagemaker", "vertex"]'
 VERTEX = {"AIP_HEALTH_ROUTE": "/v1/endpoints/1/deployedModels/2", "AIP_PREDICT_ROUTE": "/v1/endpoints/1:predict"}
 

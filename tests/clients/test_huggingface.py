@@ -11,6 +11,8 @@ from tests.benchmark.server import Server
 from tests.end_to_end.conftest import cat as cat
 from tests.end_to_end.conftest import embedded as embedded
 
+pytestmark = pytest.mark.operations
+
 
 @pytest.fixture
 def photo(tmp_path: Path, cat: bytes) -> Path:

@@ -40,6 +40,7 @@ def connect(server: Server) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), timeout=5)
 
 
+@pytest.mark.operations
 @pytest.mark.parametrize(
     ("start", "piece"),
     [

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.api.conftest import picture
 from tests.benchmark.server import Server, running, service
@@ -13,6 +14,7 @@ from tests.benchmark.server import Server, running, service
 URL = "/v1/classify"
 
 
+@pytest.mark.operations
 async def test_what_is_too_much_is_refused_and_the_rest_is_quick(tmp_path: Path) -> None:
     command = [*service("random:vit_tiny_patch16_224"), "--slots", "8", "--max-batch-size", "4"]
     with running(command, tmp_path / "log") as server:

@@ -28,6 +28,7 @@ def test_sigterm_drains_and_ends_with_0(tmp_path: Path) -> None:
     assert len(statuses) >= 3 and all(statuses)
 
 
+@pytest.mark.operations
 def test_work_in_flight_is_finished(tmp_path: Path) -> None:
     answers: list[object] = []
     with running([*service("random:vit_base_patch16_224"), "--max-batch-size", "2"], tmp_path / "log") as server:

@@ -11,6 +11,8 @@ from app.load.run import Load, run_load
 from app.load.target import located, target_of
 from tests.load.fake_server import BUSY, OK, Behave, Exchange, after, at_once, fake_server, never, raw
 
+pytestmark = pytest.mark.operations
+
 CLOSE = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
 
 

@@ -12,6 +12,8 @@ from tests.benchmark.server import Server, running, service
 from tests.end_to_end.web.conftest import Opened, choose
 from tests.graphs.tiny import network, saved
 
+pytestmark = pytest.mark.operations
+
 
 def test_a_photograph_gets_its_classes_with_scores_and_times(page: Page, embedded: Server, cat: bytes):
     answer = choose(page, ("chelsea.jpg", cat))

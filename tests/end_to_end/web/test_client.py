@@ -17,6 +17,8 @@ from tests.benchmark.server import Server, running, service
 from tests.deploy.tools import ROOT, tool
 from tests.end_to_end.web.conftest import Opened
 
+pytestmark = pytest.mark.operations
+
 CLIENT: Final = ROOT / "clients/javascript"
 PICTURE: Final = """async ([at, ...rest]) => {
   const { VitClient, VitError, ServiceError, UnreachableError, DeadlineError, downscaled } =

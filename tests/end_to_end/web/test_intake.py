@@ -10,6 +10,8 @@ from tests.api.conftest import picture
 from tests.benchmark.server import Server
 from tests.end_to_end.web.conftest import Opened, choose
 
+pytestmark = pytest.mark.operations
+
 AS_FILE = """(text) => {
   const transfer = new DataTransfer();
   const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));

@@ -14,6 +14,8 @@ from playwright.sync_api import Page, Route, expect
 from tests.benchmark.server import Server
 from tests.end_to_end.web.conftest import Opened, choose
 
+pytestmark = pytest.mark.operations
+
 BATCHES = re.compile(r"(1 image|(?!1 )[\d–+]+ images): (1\xa0batch|(?!1\xa0)\d+\xa0batches)")
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 
