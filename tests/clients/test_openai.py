@@ -32,5 +32,5 @@ def test_embeddings_are_created(embedded: Server, cat: bytes, tmp_path: Path) ->
     assert several["indices"] == [0, 1]
     assert np.array(several["values"]) == pytest.approx(values / np.linalg.norm(values), abs=1e-5)
     kinds = [(each["status"], each["kind"]) for each in refused]
-    assert kinds == [(415, "APIStatusError"), (422, "UnprocessableEntityError")]
+    assert kinds == [(400, "BadRequestError"), (422, "UnprocessableEntityError")]
     assert all(each["request"] for each in refused)
