@@ -9,7 +9,7 @@ import math
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from app.domain import Timing
 from app.engine.client import EngineClient, NullObserver, Observer, Outcome, Status
@@ -22,6 +22,7 @@ from app.scheduling.job import Job
 from app.scheduling.policy import AdmissionPolicy, admit, expected_wait_s, is_short
 from app.scheduling.room import RoomQueue
 
+LEAST_TIMEOUT_S: Final = 1e-6  # still a number of seconds, where 0 would mean none
 Encoded = bytes | bytearray
 Picture = Encoded | Pixels  # a file, or what the network sees: uint8 (height, width, 3)
 

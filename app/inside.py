@@ -22,7 +22,7 @@ from app.engine.nice import LAST
 from app.engine.runners.best import best_classes
 from app.engine.slots import SlotPool
 from app.errors import DeadlineExceeded, InferenceFailed, InvalidParameter, NotSupported, Overloaded, VitServeError
-from app.image_path import ImagePath, PathConfig, Picture
+from app.image_path import LEAST_TIMEOUT_S, ImagePath, PathConfig, Picture
 from app.imaging.decode import Pixels
 from app.imaging.pool import DecodePool, Examined
 from app.imaging.price import DecodeLimits
@@ -37,7 +37,6 @@ _PREDICTIONS: Final = 5
 _YIELD_S: Final = 0.25
 _CALM_S: Final = 0.01
 _PAUSE_S: Final = 0.002
-_LEAST_S: Final = 1e-6  # still a number of seconds, where 0 would mean none
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +226,7 @@ class Inside:
                 path = await self._path(kind)
         except TimeoutError as error:
             raise DeadlineExceeded("the time was over before the first of its kind could be computed") from error
-        left_s = max(until_s - (time.monotonic() - started_at), _LEAST_S)
+        left_s = max(until_s - (time.monotonic() - started_at), LEAST_TIMEOUT_S)
         return await path.numbers(data, asked, left_s, patient, examined)
 
     async def _path(self, kind: Kind) -> _Path:

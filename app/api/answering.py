@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from copy import copy
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from starlette.requests import Request
@@ -13,11 +14,12 @@ from app.api.admission import Held
 from app.api.body import read_body
 from app.api.disconnect import unless_gone
 from app.api.errors import count_refusal
-from app.api.parameters import LEAST_TIMEOUT_S, timeout_s_of
+from app.api.parameters import timeout_s_of
 from app.api.state import ANSWERED_AT, TRACE, State
 from app.classifier import Picture
 from app.domain import Timed
 from app.errors import DeadlineExceeded, RequestError, TooManyPixels, Unavailable, VitServeError
+from app.image_path import LEAST_TIMEOUT_S
 from app.imaging.decode import signature
 from app.imaging.pool import Examined
 from app.telemetry.tracing import RequestTrace
@@ -95,6 +97,19 @@ async def answer(request: Request, unpack: Callable[[bytearray], Asked[T]]) -> A
         raise
     request.scope[ANSWERED_AT] = time.monotonic()
     return Answered(answers, asked.terms)
+
+
+def first_error(answers: Sequence[object]) -> VitServeError | None:
+    """Of several images the first's that failed, with its index; theirs is the whole request's where it has no place.
+
+    It is counted already, as that image's.
+    """
+    for index, answer in enumerate(answers):
+        if isinstance(answer, VitServeError):
+            error = copy(answer)
+            error.args = (f"image {index}: {answer}",)
+            return error
+    return None
 
 
 def is_raw(body: bytes | bytearray) -> bool:

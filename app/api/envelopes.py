@@ -43,7 +43,7 @@ def _from_form(body: Encoded, content_type: str, max_images: int, field: str) ->
 
 
 def _several(images: list[Encoded], max_images: int) -> Images:
-    _check_count(len(images), max_images)
+    check_count(len(images), max_images)
     return Images([_kept(image) for image in images], many=len(images) > 1)
 
 
@@ -63,9 +63,7 @@ def _from_json(body: Encoded, max_images: int) -> Images:
     document = parse_json(body, max_images)
     value = document.value
     if isinstance(value, dict) and isinstance(images := value.get("images"), list):
-        if not images:
-            raise EmptyBody("the request holds no image")
-        _check_count(len(images), max_images)
+        check_count(len(images), max_images)
         return Images([_from_string(item, document) for item in images], many=True)
     if isinstance(value, dict) and "image" in value:
         item = _from_string(value["image"], document)
@@ -84,6 +82,9 @@ def _from_string(item: Any, document: Document) -> Encoded | RequestError:
         return error
 
 
-def _check_count(images: int, max_images: int) -> None:
+def check_count(images: int, max_images: int) -> None:
+    """Raises EmptyBody or TooManyImages."""
+    if not images:
+        raise EmptyBody("the request holds no image")
     if images > max_images:
         raise TooManyImages(f"the request holds {images} images; the limit is {max_images}")

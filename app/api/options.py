@@ -1,6 +1,7 @@
 """Owns the options of a query that are words, numbers or yes and no, checked; does not know what they mean."""
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -13,12 +14,14 @@ _YES_OR_NO: Final = {"true": True, "1": True, "false": False, "0": False}
 
 def options(request: Request, known: Sequence[str]) -> Mapping[str, str]:
     """The query's. Raises UnknownParameter for one that is not known, or a query that is too long."""
-    names = ", ".join(known)
+    names = ", ".join(map(repr, known))
     if len(request.scope["query_string"]) > _MAX_QUERY_BYTES:
-        raise UnknownParameter(f"the query is longer than {_MAX_QUERY_BYTES} bytes; it may have {names}")
+        raise UnknownParameter(f"the query is longer than {_MAX_QUERY_BYTES} bytes; it may only have {names}")
     for name in request.query_params:
         if name not in known:
-            raise UnknownParameter(f"the query has a parameter {name[:40]!r}, which is unknown; it may have {names}")
+            near = get_close_matches(name.lower(), known, 1, 0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"it may only have {names}"
+            raise UnknownParameter(f"the query has a parameter {name[:40]!r}, which is unknown; {hint}")
     return request.query_params
 
 

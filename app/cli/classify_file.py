@@ -179,11 +179,10 @@ def _opened(path: str) -> int:
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(file)
-        raise SetupError(f"{printable(path)}: another run is writing there; wait for it") from error
-    except OSError:
-        pass  # not every file system has locks
+    except OSError as error:  # of another kind where the file system has no locks
+        if isinstance(error, BlockingIOError):
+            os.close(file)
+            raise SetupError(f"{printable(path)}: another run is writing there; wait for it") from error
     return file
 
 

@@ -99,6 +99,7 @@ async def test_one_bad_image_among_several_is_told_by_its_number() -> None:
         answer = await s.client.post(URL, json={"input": [b64(RED), b64(RED[:-40]), b64(BLUE)]})
         check_error(answer, 422, "corrupt_image")
         assert "image 1" in answer.json()["error"]
+        assert 'vit_refusals_total{code="corrupt_image",stage="decode"} 1.0' in s.metrics.render()[0].decode()
 
 
 @pytest.mark.parametrize("query", ["?top_k=1", "?normalize=2", "?dimensions=3", "?" + "n" * 2000])

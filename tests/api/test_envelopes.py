@@ -215,3 +215,8 @@ def test_heads_of_parts_take_linear_time() -> None:
     with pytest.raises(MalformedRequest):
         read(part * 96 + b"--x--", FORM)
     assert time.process_time() - started_at < 0.05
+
+
+def test_a_form_in_which_no_field_is_an_image_is_empty() -> None:
+    with pytest.raises(EmptyBody):
+        unpack(b"ximage=AAAA&y=2", "application/x-www-form-urlencoded", 4)

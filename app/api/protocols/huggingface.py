@@ -8,16 +8,17 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from app.api.answering import Asked, Each, Images, answer, is_raw
+from app.api.answering import Asked, Each, Images, answer, first_error, is_raw
 from app.api.base64_text import image_from_text
+from app.api.envelopes import check_count
 from app.api.errors import count_refusal, error_response
 from app.api.json_document import Document, parse_json
 from app.api.protocols.instances import top_k_of
-from app.api.protocols.replies import first_error, json_reply
+from app.api.protocols.replies import json_reply
 from app.api.routes.health import readyz
 from app.api.state import State
 from app.domain import Activation, Classification, Logits, Scoring
-from app.errors import EmptyBody, MalformedRequest, RequestError, TooManyImages, Unavailable, VitServeError
+from app.errors import MalformedRequest, RequestError, Unavailable, VitServeError
 from app.graphs.scores import scores_of
 
 router = APIRouter(include_in_schema=False)
@@ -87,10 +88,7 @@ def read_inputs(body: bytes | bytearray, max_images: int) -> Inputs:
     if not isinstance(found, str | list):
         raise MalformedRequest('the body must be an image, or {"inputs": "<base64>", "parameters": {…}}')
     items = found if isinstance(found, list) else [found]
-    if not items:
-        raise EmptyBody("the request holds no image")
-    if len(items) > max_images:
-        raise TooManyImages(f"the request holds {len(items)} images; the limit is {max_images}")
+    check_count(len(items), max_images)
     parameters = value.get("parameters") or {}
     top_k = top_k_of(parameters, ("top_k", "topK"))
     function = parameters.get("function_to_apply", parameters.get("functionToApply"))

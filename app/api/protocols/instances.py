@@ -6,15 +6,16 @@ from typing import Any, Final, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.answering import Asked, Images, answer, is_raw
+from app.api.answering import Asked, Images, answer, first_error, is_raw
 from app.api.base64_text import image_from_text
+from app.api.envelopes import check_count
 from app.api.errors import error_response
 from app.api.json_document import Document, parse_json
 from app.api.parameters import top_k as top_k_of_query
-from app.api.protocols.replies import first_error, json_reply
+from app.api.protocols.replies import json_reply
 from app.api.state import State
 from app.domain import Classification
-from app.errors import EmptyBody, InvalidTopK, MalformedRequest, RequestError, TooManyImages
+from app.errors import InvalidTopK, MalformedRequest, RequestError
 
 _NAMES: Final = ("image_bytes", "image", "b64", "data", "input")  # of an image that is a plain string
 _MAX_KEY_CHARS: Final = 256
@@ -69,10 +70,7 @@ def read_instances(body: bytes | bytearray, max_images: int) -> Instances:
     instances = value.get("instances") if isinstance(value, dict) else None
     if not isinstance(instances, list):
         raise MalformedRequest('the body must be {"instances": [{"b64": "<base64>"}, …]}')
-    if not instances:
-        raise EmptyBody("the request holds no image")
-    if len(instances) > max_images:
-        raise TooManyImages(f"the request holds {len(instances)} images; the limit is {max_images}")
+    check_count(len(instances), max_images)
     images = [_image(instance, index, document) for index, instance in enumerate(instances)]
     keys = [each.get("key") if isinstance(each, dict) else None for each in instances]
     for index, key in enumerate(keys):

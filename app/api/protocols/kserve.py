@@ -7,12 +7,11 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from app.api.answering import Asked, Images, answer
+from app.api.answering import Asked, Images, answer, first_error
 from app.api.errors import error_response
 from app.api.explanation import explanation_document
 from app.api.protocols import instances
 from app.api.protocols.names import VERSION, check_model
-from app.api.protocols.replies import first_error
 from app.api.routes import page
 from app.api.state import State
 from app.domain import Explanation

@@ -8,14 +8,13 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from app.api.answering import Asked, answer, is_raw
+from app.api.answering import Asked, answer, first_error, is_raw
 from app.api.errors import error_response
 from app.api.protocols.names import VERSION, check_model
 from app.api.protocols.oip_answer import outputs_of, wanted_outputs, write
 from app.api.protocols.oip_metadata import model_configuration, model_metadata, model_statistics, server_metadata
 from app.api.protocols.oip_pictures import Limits, pictures_of
 from app.api.protocols.oip_request import HEADER, Wanted, json_bytes_of, read_request
-from app.api.protocols.replies import first_error
 from app.api.state import State
 from app.domain import Logits, ModelInfo
 from app.engine.client import Status

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from app.api.answering import Images
 from app.api.base64_text import image_from_text, looks_like_text
+from app.api.envelopes import check_count
 from app.api.protocols.oip_numbers import read_numbers
 from app.api.protocols.oip_request import Input, Numbers
 from app.classifier import Encoded, Picture
 from app.domain import PreprocessSpec
-from app.errors import EmptyBody, MalformedRequest, RequestError, TooManyImages
+from app.errors import MalformedRequest, RequestError
 from app.imaging.decode import Pixels, signature
 
 IMAGE: Final = "image"
@@ -45,10 +46,7 @@ def pictures_of(inputs: list[Input], limits: Limits) -> Images:
         raise MalformedRequest(f"there is no input {tensor.name[:40]!r}; there are {', '.join(DATATYPES)}")
     if tensor.datatype != datatype:
         raise MalformedRequest(f"the input {tensor.name!r} is {datatype}, not {tensor.datatype[:40]!r}")
-    if not (images := tensor.shape[0]):
-        raise EmptyBody("the request holds no image")
-    if images > limits.max_images:
-        raise TooManyImages(f"the request holds {images} images; the limit is {limits.max_images}")
+    check_count(tensor.shape[0], limits.max_images)
     items: list[Picture | RequestError] = (
         list(_files(tensor)) if tensor.name == IMAGE else list(_pixels(tensor, limits.spec))
     )

@@ -6,12 +6,12 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from app.api.answering import Asked, Images, answer, is_raw
+from app.api.answering import Asked, Images, answer, first_error, is_raw
 from app.api.envelopes import unpack
 from app.api.errors import STATUS, count_refusal, error_response
 from app.api.parameters import top_k
 from app.api.protocols.names import check_model
-from app.api.protocols.replies import first_error, json_reply
+from app.api.protocols.replies import json_reply
 from app.api.state import State
 from app.domain import Classification
 from app.engine.client import Status

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import copy
 import json
 from typing import Any, Final, NamedTuple
 
@@ -10,16 +9,17 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app.api.answering import Asked, Images, answer, is_raw
+from app.api.answering import Asked, Images, answer, first_error, is_raw
 from app.api.base64_text import image_from_text, looks_like_text
-from app.api.envelopes import unpack
+from app.api.envelopes import check_count, unpack
+from app.api.errors import error_response
 from app.api.json_document import Document, parse_json
 from app.api.options import options, word, yes_or_no
 from app.api.request_id import request_id
 from app.api.schemas_inside import EMBEDDING_BODY, EMBEDDING_PARAMETERS, FAILURES, EmbeddingsOut
 from app.api.state import State
 from app.domain import Embedding
-from app.errors import EmptyBody, InvalidParameter, MalformedRequest, RequestError, TooManyImages, VitServeError
+from app.errors import InvalidParameter, MalformedRequest, RequestError
 
 router = APIRouter()
 _OPTIONS: Final = ("normalize", "encoding_format")
@@ -59,7 +59,9 @@ async def embeddings(request: Request) -> Response:
 
     with inside.place("embeddings"):
         answers, terms = await answer(request, unpack_body)
-    found = [_whole(one, number) for number, one in enumerate(answers)]
+    if (error := first_error(answers)) is not None:
+        return error_response(request, error)
+    found = [one for one in answers if isinstance(one, Embedding)]
     return await asyncio.to_thread(_written, found, terms, request_id(request.scope))
 
 
@@ -94,10 +96,7 @@ def _inputs(document: Document, most: int) -> Images:
     """OpenAI's `input`: a string or a list of strings. Raises EmptyBody, MalformedRequest or TooManyImages."""
     value = document.value["input"]
     items = value if isinstance(value, list) else [value]
-    if not items:
-        raise EmptyBody("the input is an empty list")
-    if len(items) > most:
-        raise TooManyImages(f"the request holds {len(items)} images; the limit is {most}")
+    check_count(len(items), most)
     if not all(isinstance(item, str) for item in items):
         raise MalformedRequest("input must be an image as data URL or base64, or a list of these; text is not embedded")
     images: list[Any] = []
@@ -112,11 +111,3 @@ def _inputs(document: Document, most: int) -> Images:
     if len(items) == 1 and isinstance(images[0], RequestError):
         raise images[0]
     return Images(images, many=len(items) > 1)
-
-
-def _whole(one: Embedding | VitServeError, number: int) -> Embedding:
-    if isinstance(one, VitServeError):
-        error = copy.copy(one)
-        error.args = (f"image {number}: {one}",)
-        raise error
-    return one

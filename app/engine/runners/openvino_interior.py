@@ -1,6 +1,7 @@
 """Owns features and attention by OpenVINO: slots in, numbers out; does not change graphs or choose what is asked."""
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -77,7 +78,7 @@ class _Compiled:
             return self._compiled.create_infer_request()
 
 
-class _Lane:
+class _Lane(ABC):
     """Runs batches; what is said of each image is its subclass's."""
 
     def __init__(self, graph: _Compiled, pixels: Pixels, max_batch_size: int) -> None:
@@ -103,8 +104,9 @@ class _Lane:
         self._request.infer([openvino.Tensor(self._pixels[list(slots)], shared_memory=True)], share_inputs=True)
         return [each.data.copy() for each in self._request.output_tensors]
 
+    @abstractmethod
     def _said(self, slots: Sequence[int]) -> list[Scores]:
-        raise NotImplementedError
+        """Of each slot, in order."""
 
 
 class _Embedder(_Lane):

@@ -1,5 +1,6 @@
 """Owns features, attention and its gradients by PyTorch: slots in, numbers out; does not choose what is asked."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -95,7 +96,7 @@ class _Watch(TorchFunctionMode):
         return out
 
 
-class _Lane:
+class _Lane(ABC):
     def __init__(self, interior: TorchInterior, pixels: Pixels, max_batch_size: int) -> None:
         self._interior, self._pixels, self.max_batch_size = interior, torch.from_numpy(pixels), max_batch_size
 
@@ -111,8 +112,9 @@ class _Lane:
         except torch.OutOfMemoryError as error:
             raise OutOfDeviceMemory(str(error)) from error
 
+    @abstractmethod
     def _said(self, slots: Sequence[int]) -> Sequence[Tensor]:
-        raise NotImplementedError
+        """Of each slot, in order."""
 
 
 class _Embedder(_Lane):

@@ -9,8 +9,7 @@ from typing import Any, Final
 import grpc
 from google.protobuf.message import DecodeError
 
-from app.api.answering import Asked, answer_each, let_go
-from app.api.parameters import LEAST_TIMEOUT_S
+from app.api.answering import Asked, answer_each, first_error, let_go
 from app.api.protocols.grpc import open_inference_pb2 as messages
 from app.api.protocols.grpc.calls import Call
 from app.api.protocols.grpc.messages import read_message, write_message
@@ -18,11 +17,11 @@ from app.api.protocols.names import VERSION, check_names
 from app.api.protocols.oip_answer import outputs_of, wanted_outputs
 from app.api.protocols.oip_metadata import model_metadata, server_metadata
 from app.api.protocols.oip_pictures import Limits, pictures_of
-from app.api.protocols.replies import first_error
 from app.api.state import State
 from app.domain import Logits
 from app.engine.client import Status
 from app.errors import BodyTimeout, BodyTooLarge, DeadlineExceeded, MalformedRequest
+from app.image_path import LEAST_TIMEOUT_S
 
 SERVICE: Final = "inference.GRPCInferenceService"
 _SMALL_BYTES: Final = 4096  # of a message that only names a model
